@@ -1,0 +1,420 @@
+"""The canonical request, reply, events and usage: the one language spoken indoors.
+
+Every wire format is translated into this language at the door and out of it again at the other; no
+other module knows what a vendor's JSON looks like. The words:
+
+- a `Request` holds `Message`s; a message's content is text or a list of *parts*;
+- a streamed answer is a sequence of *events*; an answer that was not streamed is a `Completion`.
+  `runtime.assembly` builds the second from the first, so that both always agree;
+- `Usage` is a sum of kinds of tokens, with one meaning whatever the vendor calls them.
+
+What one format can say and no other understands travels as `Opaque` (a part), `OpaqueDelta` (an
+event) or `Request.extra`: kept to the letter for the same format, refused or dropped for others.
+
+Parts, messages and requests are values (frozen); the events are not tracked by the garbage
+collector, since a stream makes thousands of them and none can be part of a cycle.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
+
+from ..actors.faults import FaultClass
+
+__all__ = [
+    "CONTENT_EVENTS",
+    "Choice",
+    "Completion",
+    "Event",
+    "Failed",
+    "Fault",
+    "FinishReason",
+    "Finished",
+    "Image",
+    "JsonOutput",
+    "Message",
+    "Opaque",
+    "OpaqueDelta",
+    "Opened",
+    "Part",
+    "Reasoning",
+    "Refusal",
+    "RefusalDelta",
+    "Request",
+    "Role",
+    "Text",
+    "TextDelta",
+    "Thinking",
+    "ThinkingDelta",
+    "Tool",
+    "ToolCall",
+    "ToolCallDelta",
+    "ToolChoice",
+    "ToolResult",
+    "Usage",
+    "UsageReported",
+]
+
+Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
+
+FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "pause", "error", "other"]
+"""Why an answer ended. `pause`: the vendor stopped a long server-side turn and expects to be asked to
+go on; `content_filter` covers the vendor's refusals and safety stops; `other`: a reason that this
+version does not know (the vendor's own word stands beside it)."""
+
+
+# --- what a message is made of ------------------------------------------------------------------
+
+
+class Text(Struct, frozen=True, tag="text", omit_defaults=True):
+    """Plain text. `signature` is a vendor's seal on it (Gemini's thought signature)."""
+
+    text: str
+    signature: str | None = None
+    extra: dict[str, Any] | None = None
+    """Further fields of the part in its own format (such as `cache_control` or `annotations`)."""
+
+
+class Image(Struct, frozen=True, tag="image", omit_defaults=True, kw_only=True):
+    """An image: either at a `url`, or as base64 `data` with its `media_type`."""
+
+    url: str | None = None
+    data: str | None = None
+    media_type: str | None = None
+    detail: str | None = None
+    extra: dict[str, Any] | None = None
+
+
+class ToolCall(Struct, frozen=True, tag="tool_call", omit_defaults=True):
+    """A call that the model asks for. `arguments` is JSON text as the model wrote it, valid or not."""
+
+    id: str
+    name: str
+    arguments: str = "{}"
+    signature: str | None = None
+    extra: dict[str, Any] | None = None
+
+
+class ToolResult(Struct, frozen=True, tag="tool_result", omit_defaults=True):
+    """The answer to a `ToolCall`; stands in a message whose role is `tool`."""
+
+    call_id: str
+    content: str | list[Part] = ""
+    name: str | None = None
+    is_error: bool = False
+    extra: dict[str, Any] | None = None
+
+
+class Thinking(Struct, frozen=True, tag="thinking", omit_defaults=True):
+    """The model's reasoning, as far as the vendor shows it.
+
+    A `signature` (or `redacted` data) is bound to the format, vendor and model that made it; `format`
+    names the first of these, so that a foreign seal is dropped and not sent where it is refused.
+    """
+
+    text: str = ""
+    signature: str | None = None
+    redacted: str | None = None
+    format: str | None = None
+    extra: dict[str, Any] | None = None
+
+
+class Refusal(Struct, frozen=True, tag="refusal", omit_defaults=True):
+    """The model's own words for declining (OpenAI's `refusal`)."""
+
+    text: str
+
+
+class Opaque(Struct, frozen=True, tag="opaque", omit_defaults=True):
+    """A part that only one wire format understands: `payload` is its JSON object, to the letter."""
+
+    format: str
+    payload: dict[str, Any]
+
+
+Part: TypeAlias = Text | Image | ToolCall | ToolResult | Thinking | Refusal | Opaque
+
+
+class Message(Struct, frozen=True, omit_defaults=True):
+    """One turn of a conversation."""
+
+    role: Role
+    content: str | list[Part] = ""
+    name: str | None = None
+    extra: dict[str, Any] | None = None
+
+
+# --- the request --------------------------------------------------------------------------------
+
+
+class Tool(Struct, frozen=True, omit_defaults=True):
+    """A function that the model may call. `parameters` is a JSON schema."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+    extra: dict[str, Any] | None = None
+
+
+class ToolChoice(Struct, frozen=True, omit_defaults=True):
+    """Whether the model may (`auto`), must not (`none`) or must (`required`) call a tool, or must call `name`."""
+
+    mode: Literal["auto", "none", "required", "named"]
+    name: str | None = None
+
+
+class JsonOutput(Struct, frozen=True, omit_defaults=True):
+    """The answer shall be JSON: any (`schema` is None) or such as the JSON schema describes."""
+
+    schema: dict[str, Any] | None = None
+    name: str | None = None
+    description: str | None = None
+    strict: bool | None = None
+
+
+class Reasoning(Struct, frozen=True, omit_defaults=True):
+    """How much the model shall think before it answers.
+
+    Vendors count in different units: `effort` is a word (`none`, `minimal`, `low`, `medium`, `high`,
+    `xhigh`, ...), `budget_tokens` a number of tokens (0: off, -1: the model decides). A dialect translates
+    whichever is given. `include` asks for the thoughts (or a summary) in the answer.
+    """
+
+    effort: str | None = None
+    budget_tokens: int | None = None
+    include: bool | None = None
+    adaptive: bool = False
+    """The model decides how much to think (Anthropic's `adaptive`)."""
+
+
+class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a caller asks for.
+
+    `model` is a model's name, `vendor/model`, a route's name or a mode (`fast`, `sophisticated`,
+    `cost_saving`, `auto`); `mode` chooses and orders the deployments without changing the model name.
+    A field that is None was not asked for and is not sent. `timeout` (seconds) is one deadline over
+    queueing and every attempt; `user` is the end user, as vendors and routing rules see it.
+    """
+
+    model: str
+    messages: list[Message]
+    mode: str | None = None
+    tools: list[Tool] = []
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    output: JsonOutput | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    stop: list[str] = []
+    seed: int | None = None
+    n: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    reasoning: Reasoning | None = None
+    user: str | None = None
+    timeout: float | None = None
+    extra: dict[str, dict[str, Any]] = {}
+    """Per wire format (`chat_completions`, `messages`, `generate_content`): top-level fields of the
+    body that have no canonical word. They are sent to vendors of that format and to no others."""
+
+
+# --- usage --------------------------------------------------------------------------------------
+
+
+class Usage(Struct, frozen=True, omit_defaults=True, gc=False):
+    """Tokens by kind, with one meaning for all vendors.
+
+    `input_tokens` counts everything that went in, cached or not; `output_tokens` everything that
+    came out, reasoning included. The other fields say how much of that was of a kind with a price of
+    its own; they are parts of the sums and never added to them.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    """Written to the vendor's prompt cache, of any lifetime."""
+    cache_write_1h_tokens: int = 0
+    """The part of `cache_write_tokens` with the long lifetime (Anthropic's hour)."""
+    reasoning_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        """Everything that went in and came out."""
+        return self.input_tokens + self.output_tokens
+
+
+# --- the answer, whole --------------------------------------------------------------------------
+
+
+class Choice(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One of the answers (there is more than one only when `Request.n` asked for it)."""
+
+    index: int = 0
+    parts: list[Part] = []
+    finish: FinishReason | None = None
+    vendor_finish: str | None = None
+    """The vendor's own word for `finish`."""
+    logprobs: Any = None
+    extra: dict[str, Any] | None = None
+    """Further fields of the choice and its message in the vendor's own format."""
+
+    @property
+    def text(self) -> str:
+        """All text parts together."""
+        return "".join([part.text for part in self.parts if type(part) is Text])
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        """The calls that the model asks for, in order."""
+        return [part for part in self.parts if type(part) is ToolCall]
+
+    @property
+    def thinking(self) -> str:
+        """The reasoning text, as far as the vendor showed it."""
+        return "".join([part.text for part in self.parts if type(part) is Thinking])
+
+    @property
+    def refusal(self) -> str | None:
+        """The model's words for declining, or None."""
+        return "".join([part.text for part in self.parts if type(part) is Refusal]) or None
+
+
+class Completion(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A vendor's whole answer. `usage` is None when the vendor reported none."""
+
+    id: str = ""
+    model: str = ""
+    created: int = 0
+    choices: list[Choice] = []
+    usage: Usage | None = None
+    format: str = ""
+    """The wire format that it came in."""
+    extra: dict[str, Any] | None = None
+    """Further top-level fields in that format (`system_fingerprint`, `service_tier`, ...)."""
+
+
+# --- the answer, event by event -----------------------------------------------------------------
+
+
+class Opened(Struct, frozen=True, gc=False, tag="opened"):
+    """The vendor began to answer. Not content: a failure after this is still invisible to the caller."""
+
+    id: str = ""
+    model: str = ""
+    created: int = 0
+
+
+class TextDelta(Struct, frozen=True, gc=False, tag="text"):
+    """A piece of text."""
+
+    text: str
+    index: int = 0
+    signature: str | None = None
+
+
+class ThinkingDelta(Struct, frozen=True, gc=False, tag="thinking"):
+    """A piece of reasoning. `block` tells one thinking block from the next; a signature closes its block."""
+
+    text: str = ""
+    index: int = 0
+    signature: str | None = None
+    redacted: str | None = None
+    format: str | None = None
+    block: int = 0
+
+
+class RefusalDelta(Struct, frozen=True, gc=False, tag="refusal"):
+    """A piece of the model's refusal."""
+
+    text: str
+    index: int = 0
+
+
+class ToolCallDelta(Struct, frozen=True, gc=False, tag="tool_call"):
+    """A piece of a tool call. `call` numbers the calls of a choice from 0 in order of appearance.
+
+    The first event of a call carries `id` and `name`; the following ones only more of `arguments`.
+    """
+
+    call: int
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+    index: int = 0
+    signature: str | None = None
+
+
+class OpaqueDelta(Struct, frozen=True, tag="opaque"):
+    """Something that only the vendor's own format understands: citations, server tools, log probabilities.
+
+    `content` says whether the model produced it (and so whether it commits the stream).
+    """
+
+    format: str
+    payload: dict[str, Any]
+    index: int = 0
+    content: bool = True
+
+
+class Finished(Struct, frozen=True, gc=False, tag="finished"):
+    """A choice is complete."""
+
+    reason: FinishReason
+    index: int = 0
+    vendor_reason: str | None = None
+
+
+class UsageReported(Struct, frozen=True, gc=False, tag="usage"):
+    """What has been used so far. Each report replaces the one before it; they are never added."""
+
+    usage: Usage
+
+
+class Fault(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A failure as a dialect recognised it.
+
+    `retry_after` is the vendor's hint in seconds from the arrival of the answer; `should_retry` its
+    explicit word, where it gives one.
+    """
+
+    kind: FaultClass
+    message: str
+    status: int | None = None
+    code: str | None = None
+    type: str | None = None
+    param: str | None = None
+    retry_after: float | None = None
+    should_retry: bool | None = None
+    request_id: str | None = None
+
+
+class Failed(Struct, frozen=True, tag="failed"):
+    """The vendor reported an error within a stream that had begun well. Nothing follows it."""
+
+    fault: Fault
+
+
+Event: TypeAlias = (
+    Opened
+    | TextDelta
+    | ThinkingDelta
+    | RefusalDelta
+    | ToolCallDelta
+    | OpaqueDelta
+    | Finished
+    | UsageReported
+    | Failed
+)
+
+CONTENT_EVENTS = frozenset({TextDelta, ThinkingDelta, RefusalDelta, ToolCallDelta})
+"""Event types that the model itself produced: the first of them commits the stream."""

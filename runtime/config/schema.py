@@ -1,0 +1,289 @@
+"""What a configuration may say: every table and key of `dispatcher.toml`, with its default and meaning.
+
+The structs here are the documentation's source: `llm-dispatcher check` prints what they hold, an unknown
+key is an error that names its path, and a test keeps the annotated `dispatcher.toml` complete.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from msgspec import Meta, Struct, field
+
+from .units import ByteCount, Seconds, TokenCount, Usd
+
+__all__ = [
+    "Backoff",
+    "Breaker",
+    "Capability",
+    "Config",
+    "Faults",
+    "Kind",
+    "Limits",
+    "Logging",
+    "Mode",
+    "Model",
+    "Price",
+    "Retry",
+    "Route",
+    "Rule",
+    "Server",
+    "Simulation",
+    "Supervision",
+    "TargetTable",
+    "Timeouts",
+    "Vendor",
+]
+
+Name: TypeAlias = Annotated[str, Meta(pattern=r"^[^\s/#][^\s#]*$", max_length=128)]
+Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
+Weight: TypeAlias = Annotated[float, Meta(ge=0)]
+Capability: TypeAlias = Literal["tools", "vision", "json", "reasoning", "seed", "logprobs"]
+Kind: TypeAlias = Literal["chat", "tools", "vision", "long_context", "json"]
+
+
+class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the configuration: a key that it does not have is an error."""
+
+
+class Timeouts(Table, frozen=True, kw_only=True):
+    """How long each phase of an attempt may take."""
+
+    connect: Seconds = Seconds(3)
+    """To a connection, TLS included."""
+    first_token: Seconds = Seconds(60)
+    """From the request's last byte to the first content; for an answer that is not streamed, `total` counts."""
+    between_tokens: Seconds = Seconds(30)
+    """From content to content; pings and comments do not count."""
+    total: Seconds = Seconds(600)
+    """The whole request, over queueing and every attempt. The caller's own deadline counts if it is sooner."""
+
+
+class Limits(Table, frozen=True, kw_only=True):
+    """What a vendor allows, per account (in a vendor's table) or per deployment (in a model's table)."""
+
+    requests_per_minute: TokenCount | None = None
+    tokens_per_minute: TokenCount | None = None
+    """Input and output together."""
+    requests_per_day: TokenCount | None = None
+    concurrent: TokenCount | None = None
+    """Requests in flight at once."""
+    burst: Share = 0.1
+    """How much of a minute's allowance may be used at once, 0 to 1; at least one request and one
+    whole request's tokens always may."""
+
+
+class Price(Table, frozen=True, kw_only=True):
+    """Dollars per million tokens, by kind. A kind without a price of its own costs what its sum costs."""
+
+    input: Usd
+    output: Usd
+    cache_read: Usd | None = None
+    cache_write: Usd | None = None
+    cache_write_1h: Usd | None = None
+    reasoning: Usd | None = None
+    audio_input: Usd | None = None
+    audio_output: Usd | None = None
+
+
+class Model(Table, frozen=True, kw_only=True):
+    """One model that a vendor serves."""
+
+    name: Name
+    """What callers say. The same name at several vendors makes them alternatives."""
+    id: str | None = None
+    """What the vendor calls it (Azure: the deployment's name); `name` if absent."""
+    context: TokenCount = TokenCount(128_000)
+    """The context window in tokens."""
+    max_output: TokenCount | None = None
+    capabilities: frozenset[Capability] = frozenset({"tools", "vision", "json"})
+    quality: Share = 0.5
+    """How good its answers are, 0 to 1, in your judgement; `sophisticated` and `auto` go by it."""
+    price: Price | None = None
+    """Unknown if absent: then the cost is reported as unknown, never as zero."""
+    limits: Limits = Limits()
+    weight: Weight = 1.0
+    options: dict[str, Any] = {}
+    """Settings of the dialect for this model alone; they replace the vendor's of the same name."""
+
+
+class Faults(Table, frozen=True, kw_only=True):
+    """How often a simulated vendor misbehaves: shares of its requests, 0 to 1."""
+
+    server_error: Share = 0.0
+    overloaded: Share = 0.0
+    rate_limited: Share = 0.0
+    cut: Share = 0.0
+    """Streams that end in the middle."""
+    stall: Share = 0.0
+    """Streams that go silent."""
+    refuse_connection: Share = 0.0
+
+
+class Simulation(Table, frozen=True, kw_only=True):
+    """How a simulated vendor answers: in this process, without a network, in the OpenAI format."""
+
+    first_token: Seconds = Seconds(0.35)
+    """Median time to the first token."""
+    spread: Share = 0.35
+    """How much that varies: the sigma of a log-normal distribution."""
+    tokens_per_second: Annotated[float, Meta(gt=0)] = 70.0
+    reply_tokens: TokenCount = TokenCount(60)
+    """Mean length of an answer, unless the request says less."""
+    faults: Faults = Faults()
+    seed: int | None = None
+    """The same seed gives the same lengths, times and faults."""
+
+
+class Vendor(Table, frozen=True, kw_only=True):
+    """One vendor, or one account with it."""
+
+    name: Name
+    dialect: str = "openai"
+    base_url: str = ""
+    api_key: str | None = None
+    api_keys: list[str] = []
+    """Several keys (accounts): each has limits and a health of its own."""
+    serve: Literal["always", "with_key", "when_alone", "never"] = "always"
+    """`with_key`: only if a key is given; `when_alone`: only if no vendor of the first two kinds is served."""
+    models: list[Model] = []
+    timeouts: Timeouts | None = None
+    """Replaces the top-level `[timeouts]`, as a whole."""
+    limits: Limits = Limits()
+    headers: dict[str, str] = {}
+    proxy: str | None = None
+    """`http://[user:password@]host:port`."""
+    max_connections: Annotated[int, Meta(ge=1)] = 1000
+    on_unsupported: Literal["strict", "drop"] = "strict"
+    """What happens to a wish that the vendor's interface cannot express: refused, or dropped and named in
+    the answer's `x-dispatch-dropped`."""
+    options: dict[str, Any] = {}
+    """Settings of the dialect, such as Azure's `api_version`."""
+    simulate: Simulation | None = None
+    """A simulated vendor: no network, no key."""
+
+
+class TargetTable(Table, frozen=True, kw_only=True):
+    """A deployment in a route, with its weight."""
+
+    to: str
+    """`vendor/model`, or a model's name for all who serve it."""
+    weight: Weight = 1.0
+
+
+class Route(Table, frozen=True, kw_only=True):
+    """A name that callers may use as a model, the deployments behind it, and how they are ordered."""
+
+    name: Name
+    targets: list[str | TargetTable]
+    """In order of preference, each `vendor/model` or a model's name."""
+    policy: str = "priority"
+
+
+class Mode(Table, frozen=True, kw_only=True):
+    """One of the named modes: how deployments are chosen and ordered, and among which."""
+
+    policy: str
+    targets: list[str | TargetTable] = []
+    """Those it chooses from when the mode is named as the model; all deployments if empty."""
+    minimum_quality: Share = 0.0
+    """Deployments below it are only used when no other is left."""
+
+
+class Rule(Table, frozen=True, kw_only=True):
+    """Sends requests that match every given condition to a route or a policy. The first match counts."""
+
+    users: list[str] = []
+    models: list[str] = []
+    """Patterns such as `gpt-*`."""
+    kinds: list[Kind] = []
+    min_input_tokens: TokenCount | None = None
+    route: str | None = None
+    """A route, mode, model or `vendor/model` to use in place of what the caller named."""
+    policy: str | None = None
+
+
+class Backoff(Table, frozen=True, kw_only=True):
+    """The wait before the same deployment is asked again; another deployment is asked at once."""
+
+    kind: Literal["exponential", "linear", "fixed"] = "exponential"
+    base: Seconds = Seconds(0.25)
+    cap: Seconds = Seconds(8)
+    jitter: Literal["full", "equal", "none"] = "full"
+
+
+class Retry(Table, frozen=True, kw_only=True):
+    """How failed attempts are repeated, always before the first content has been delivered."""
+
+    attempts: Annotated[int, Meta(ge=1, le=10)] = 3
+    """At most so many attempts a request, the first included."""
+    longest_hint: Seconds = Seconds(120)
+    """A vendor that asks for more patience than this is not asked again within the request."""
+    backoff: Backoff = Backoff()
+    budget: Share = 0.1
+    """Retries allowed per request, over all requests."""
+    floor: Annotated[float, Meta(ge=0)] = 1.0
+    """Retries per second that are always allowed."""
+
+
+class Breaker(Table, frozen=True, kw_only=True):
+    """When a deployment that fails is left alone, and for how long."""
+
+    consecutive_failures: Annotated[int, Meta(ge=1)] = 5
+    failure_rate: Share = 0.5
+    window: Seconds = Seconds(30)
+    minimum_samples: Annotated[int, Meta(ge=1)] = 10
+    open_time: Seconds = Seconds(5)
+    """The first time; doubled each time up to `longest_open_time`."""
+    longest_open_time: Seconds = Seconds(300)
+
+
+class Supervision(Table, frozen=True, kw_only=True):
+    """How crashed actors are restarted."""
+
+    most_restarts: Annotated[int, Meta(ge=0)] = 5
+    period: Seconds = Seconds(60)
+    """More than `most_restarts` within `period` puts a vendor in quarantine and stops the house for others."""
+    quarantine: Seconds = Seconds(300)
+
+
+class Server(Table, frozen=True, kw_only=True):
+    """The daemon's front door."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 4000
+    max_body: ByteCount = ByteCount(16 * 2**20)
+    max_connections: Annotated[int, Meta(ge=1)] = 10_000
+    keep_alive: Seconds = Seconds(75)
+    drain: Seconds = Seconds(120)
+    """After SIGTERM or Ctrl-C: how long running requests may go on. A second signal stops at once."""
+
+
+class Logging(Table, frozen=True, kw_only=True):
+    """What is written to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "text", "json"] = "auto"
+    """`auto`: text on a terminal, else JSON lines."""
+
+
+class Config(Table, frozen=True, kw_only=True):
+    """The whole configuration."""
+
+    server: Server = Server()
+    logging: Logging = Logging()
+    timeouts: Timeouts = Timeouts()
+    retry: Retry = Retry()
+    breaker: Breaker = Breaker()
+    supervision: Supervision = Supervision()
+    policy: str = "priority"
+    """How the deployments of a model are ordered when neither route nor mode says."""
+    max_waiting: Annotated[int, Meta(ge=1)] = 10_000
+    """Requests that may be under way or waiting at once, over all vendors; more are refused with 503."""
+    long_context: TokenCount = TokenCount(32_000)
+    """From how many input tokens a request is of the kind `long_context`."""
+    vendors: list[Vendor] = []
+    routes: list[Route] = []
+    modes: dict[str, Mode] = field(default_factory=dict)
+    """`fast`, `sophisticated`, `cost_saving` and `auto` exist without being written; each can be replaced."""
+    rules: list[Rule] = []

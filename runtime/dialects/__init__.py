@@ -1,0 +1,54 @@
+"""How vendors speak. `base` is the contract, `formats` the wire formats, every other file one dialect.
+
+To add a dialect: one file with a subclass of `base.Dialect`, one line in `DIALECTS`, and recordings for
+its tests. Third parties register theirs under the entry point group `llm_dispatcher.dialects`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Final
+
+from .base import Answer, Built, Decoder, Dialect, Target, Unsupported, VendorFault
+
+__all__ = [
+    "DIALECTS",
+    "Answer",
+    "Built",
+    "Decoder",
+    "Dialect",
+    "Target",
+    "Unsupported",
+    "VendorFault",
+    "dialect_class",
+    "dialect_names",
+]
+
+DIALECTS: Final[dict[str, str]] = {
+    "openai": "openai:OpenAI",
+    "azure": "azure:Azure",
+    "anthropic": "anthropic:Anthropic",
+    "google": "google:Google",
+}
+"""Name in the configuration -> module and class. Imported when first used."""
+
+ENTRY_POINTS: Final = "llm_dispatcher.dialects"
+
+
+def dialect_names() -> list[str]:
+    """Every dialect that a configuration may name, built in or installed."""
+    return sorted({*DIALECTS, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+
+
+def dialect_class(name: str) -> type[Dialect]:
+    """The class of a dialect. Raises `KeyError` for a name that is neither built in nor installed."""
+    if name in DIALECTS:
+        module, _, attribute = DIALECTS[name].partition(":")
+        found: type[Dialect] = getattr(import_module(f".{module}", __name__), attribute)
+        return found
+    for point in entry_points(group=ENTRY_POINTS):
+        if point.name == name:
+            loaded: type[Dialect] = point.load()
+            return loaded
+    raise KeyError(name)

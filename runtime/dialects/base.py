@@ -1,0 +1,121 @@
+"""The contract of a dialect: how one vendor's interface is spoken. Pure translation, no I/O.
+
+A *format* (`runtime.dialects.formats`) is what the JSON looks like; several vendors share one. A
+*dialect* is a vendor's door: where to send a body of which format, with which headers, which of its
+habits differ, and what it means when it refuses. There is one instance per deployment, made when the
+configuration is loaded, so that whatever does not depend on the request is worked out once.
+
+A dialect never raises for what a vendor sent, except `VendorFault`, which carries the recognised
+`Fault`; and never for what a caller asked, except `Unsupported`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
+
+import httpx
+from msgspec import Struct
+
+from ..canon import Completion, Event, Fault, Request
+
+__all__ = ["Answer", "Built", "Decoder", "Dialect", "Target", "Unsupported", "VendorFault"]
+
+
+class Unsupported(Exception):
+    """The request asks for something that this dialect cannot say. `feature` names it."""
+
+    def __init__(self, feature: str, remedy: str = "") -> None:
+        super().__init__(f"{feature} is not supported here{'; ' + remedy if remedy else ''}")
+        self.feature = feature
+
+
+class VendorFault(Exception):
+    """The vendor failed, or refused; `fault` says how."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """What a dialect needs to know about one deployment.
+
+    `model` is the vendor's own name for it. `headers` are sent with every request, after the
+    dialect's own and replacing those of the same name. `options` are the dialect's own settings (such
+    as `api_version`); a dialect documents and checks them. With `lenient`, what the dialect cannot say
+    is dropped and reported; otherwise it is refused.
+    """
+
+    vendor: str
+    base_url: str
+    model: str
+    key: str | None = None
+    headers: Mapping[str, str] = {}
+    options: Mapping[str, Any] = {}
+    lenient: bool = False
+
+
+class Built(Struct, frozen=True):
+    """A request ready to send, and the names of what had to be dropped from it."""
+
+    request: httpx.Request
+    dropped: tuple[str, ...] = ()
+
+
+class Answer(Struct, frozen=True):
+    """A refusal as it arrived: status, headers (names in lower case) and at most 64 KiB of body.
+
+    `wall_now` is the local time in seconds since the epoch, for hints given as a date when the answer
+    carries no `Date` of its own.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    wall_now: float | None = None
+
+
+class Decoder(Protocol):
+    """One streamed answer, from bytes to events, cut wherever the network cut it."""
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events that these bytes complete. An error in the stream is a last `Failed` event;
+        so is a stream that is malformed or oversized. Nothing is ever raised."""
+
+    def close(self) -> list[Event]:
+        """The body ended. Ends with a `Failed` (class TRUNCATED) unless the vendor finished its answer."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the vendor's own terminal event has been seen: nothing more needs to be read."""
+
+
+class Dialect(ABC):
+    """One deployment's interface. See the module's docstring."""
+
+    name: ClassVar[str]
+    """As written in the configuration: `dialect = "openai"`."""
+    format: ClassVar[str]
+    """The wire format: `chat_completions`, `messages`, `generate_content`."""
+
+    def __init__(self, target: Target) -> None:
+        """Raises `ValueError`, naming the option and the remedy, when `target` is not usable."""
+        self.target = target
+
+    @abstractmethod
+    def build(self, request: Request, *, stream: bool) -> Built:
+        """The HTTP request for `request`. Raises `Unsupported` unless the target is lenient."""
+
+    @abstractmethod
+    def completion(self, body: bytes) -> Completion:
+        """A buffered answer of status 200. Raises `VendorFault` if it is an error in disguise, or malformed."""
+
+    @abstractmethod
+    def decoder(self) -> Decoder:
+        """A decoder for one streamed answer of status 200."""
+
+    @abstractmethod
+    def fault(self, answer: Answer) -> Fault:
+        """What kind of refusal an answer of any other status is. Never raises, whatever the body holds."""
