@@ -81,6 +81,11 @@ class Letter:
         self._reply = reply
 
     @property
+    def asks(self) -> bool:
+        """Whether somebody is to be answered."""
+        return self._reply is not None
+
+    @property
     def forsaken(self) -> bool:
         """Whether the asker no longer waits. A tell is never forsaken."""
         reply = self._reply
@@ -101,7 +106,7 @@ class Letter:
     def forward(self, where: Forward) -> None:
         """Hand the letter on, with its reply channel: the next addressee answers, or forwards in turn."""
         reply, self._reply = self._reply, None
-        where.to._deliver(Letter(where.message, reply))  # noqa: SLF001 - letters and mailboxes are one thing
+        where.to._deliver(Letter(where.message, reply))
 
     def __enter__(self) -> Self:
         return self
@@ -139,6 +144,8 @@ class Mailbox(Generic[M]):
         self._open_asks = 0
         self._delivered = 0
         self._dropped = 0
+        self._closed = False
+        self._suspended = False
 
     async def ask(self, message: Ask[R]) -> R:
         """Deliver `message` and wait for its answer, under whatever deadline the caller's scope has.
@@ -175,6 +182,9 @@ class Mailbox(Generic[M]):
         return self._send.statistics().current_buffer_used
 
     def _deliver(self, letter: Letter) -> None:
+        if self._suspended and letter.asks:
+            with letter:
+                raise MailboxClosed(f"{self.name} is suspended")
         try:
             self._send.send_nowait(letter)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -182,12 +192,38 @@ class Mailbox(Generic[M]):
                 raise MailboxClosed(f"{self.name} is closed") from None
         self._delivered += 1
 
+    @property
+    def closed(self) -> bool:
+        """Whether the addressee takes no asks: gone for good, or suspended."""
+        return self._closed or self._suspended
+
+    def suspend(self) -> None:
+        """The addressee will not live for a while: asks that wait learn it at once, tells go on waiting."""
+        self._suspended = True
+        kept: list[Letter] = []
+        while True:
+            try:
+                letter = self._receive.receive_nowait()
+            except trio.WouldBlock:
+                break
+            if letter.asks:
+                with letter:
+                    continue
+            kept.append(letter)
+        for letter in kept:
+            self._send.send_nowait(letter)
+
+    def resume(self) -> None:
+        """The addressee lives again."""
+        self._suspended = False
+
     def letters(self) -> trio.MemoryReceiveChannel[Letter]:
         """A receiving end for one life. The mailbox keeps its own, so that letters outlive the life."""
         return self._receive.clone()
 
     def close(self) -> None:
         """Retire the addressee: letters that wait are lost (their askers learn it), new ones are refused."""
+        self._closed = True
         while True:
             try:
                 letter = self._receive.receive_nowait()

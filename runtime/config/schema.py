@@ -162,6 +162,11 @@ class Vendor(Table, frozen=True, kw_only=True):
     simulate: Simulation | None = None
     """A simulated vendor: no network, no key."""
 
+    def __repr__(self) -> str:
+        """Without keys, headers and proxy: a representation ends in logs."""
+        models = [model.name for model in self.models]
+        return f"Vendor(name={self.name!r}, dialect={self.dialect!r}, base_url={self.base_url!r}, models={models!r})"
+
 
 class TargetTable(Table, frozen=True, kw_only=True):
     """A deployment in a route, with its weight."""

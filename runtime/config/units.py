@@ -49,7 +49,10 @@ _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
 
 def _seconds(raw: Any) -> Seconds:
     if isinstance(raw, int | float) and not isinstance(raw, bool):
-        value = float(raw)
+        try:
+            value = float(raw)
+        except OverflowError:
+            value = math.inf
     else:
         text = str(raw).replace(" ", "")
         pieces = list(_DURATION.finditer(text))

@@ -105,7 +105,7 @@ class Dialect(ABC):
         self.target = target
 
     @abstractmethod
-    def build(self, request: Request, *, stream: bool) -> Built:
+    def build(self, request: Request, /, *, stream: bool) -> Built:
         """The HTTP request for `request`. Raises `Unsupported` unless the target is lenient."""
 
     @abstractmethod

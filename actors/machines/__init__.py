@@ -1,0 +1,18 @@
+"""The pure state machines the control actors keep.
+
+A machine decides and does nothing else: it never reads a clock, never sleeps, never draws from a global random
+source. Every call that depends on time takes `now` (seconds on a monotonic clock), every call that depends on
+chance takes a `random.Random`. So each can be tested against a slow and obvious model, replayed from a seed, copied,
+and kept in a vault that outlives the actor using it.
+
+| module | decides |
+|---|---|
+| `bucket` | when work of a given cost may start (rate limits) |
+| `breaker` | whether a deployment is trusted with traffic (`breaker_states`: its values and table, `evidence`: what trips it, `probes`: its trial calls) |
+| `concurrency` | how many calls may be open at once |
+| `throttle` | which share of calls to withhold from a deployment that refuses them |
+| `budget` | whether a retry may be spent |
+| `backoff` | how long to wait before a retry |
+| `restarts` | whether and when a crashed child starts again |
+| `window`, `ewma`, `quantiles` | what was seen lately: counts, averages, latency distribution |
+"""

@@ -1,0 +1,63 @@
+"""Whether a retry may be spent: a bound on how much a fault is amplified.
+
+Theory. When a vendor fails, each layer that retries multiplies its load just when it can bear least. A budget ties
+retries to the traffic that pays for them: each request deposits a fraction, each retry withdraws one, and an empty
+budget means failing now instead of waiting. What is deposited or withdrawn is forgotten after `life` seconds,
+so a quiet hour saves up nothing for the next outage, and a small reserve keeps retries possible at low traffic
+(Finagle's RetryBudget; the tenth of the traffic is the figure of the SRE book, "Handling Overload").
+
+Bound. Within any `life` seconds at most `floor * life + share * requests` retries. So over a long time upstream
+attempts stay under `requests * (1 + share) + floor * seconds`.
+"""
+
+from msgspec import Struct
+
+from .window import RollingWindow
+
+
+class BudgetStatistics(Struct, frozen=True):
+    """What was deposited and withdrawn within the budget's memory, and how many retries are left."""
+
+    balance: float
+    deposits: int
+    withdrawals: int
+
+
+class RetryBudget:
+    """Grants retries: `share` of each request, and `floor` a second besides, remembered for `life` seconds."""
+
+    __slots__ = ("_window", "floor", "life", "share")
+
+    def __init__(self, share: float = 0.1, floor: float = 1.0, life: float = 10.0) -> None:
+        if share < 0 or floor < 0:
+            raise ValueError(f"a retry budget cannot be negative, got share={share}, floor={floor}")
+        self.share = share
+        self.floor = floor
+        self.life = life
+        self._window = RollingWindow(life, 10, ("deposits", "withdrawals"))
+
+    def deposit(self, now: float) -> None:
+        """One request was accepted. Its retries do not deposit."""
+        self._window.add("deposits", now)
+
+    def withdraw(self, now: float) -> bool:
+        """Spend one retry; False, and nothing spent, if there is none. Hedges spend here too."""
+        # The tolerance is for shares such as 0.3, whose tenfold falls short of 3 by rounding.
+        if self.balance(now) < 1.0 - 1e-9:
+            return False
+        self._window.add("withdrawals", now)
+        return True
+
+    def balance(self, now: float) -> float:
+        """Retries left at `now`. Below zero when the deposits that paid for recent retries are already forgotten."""
+        window = self._window
+        earned = self.floor * self.life + self.share * window.count("deposits", now)
+        return earned - window.count("withdrawals", now)
+
+    def statistics(self, now: float) -> BudgetStatistics:
+        window = self._window
+        return BudgetStatistics(
+            balance=self.balance(now),
+            deposits=window.count("deposits", now),
+            withdrawals=window.count("withdrawals", now),
+        )

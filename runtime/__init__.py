@@ -1,0 +1,104 @@
+"""The data plane, and the public interface of the dispatcher. ::
+
+    from llm_dispatcher.runtime import Dispatcher, Message, Request
+
+    async with Dispatcher.open("dispatcher.toml") as dispatcher:
+        reply = await dispatcher.send(Request(model="auto", messages=[Message("user", "Hello")]))
+
+A tour: the way of one request.
+
+1. It arrives at the `gateway` (HTTP) or from your own code, in the one language spoken indoors (`canon`).
+2. `dispatch` makes a `Journey` of it: one deadline, a record of attempts. It asks the router's actor for a
+   lease (`llm_dispatcher.actors`).
+3. `attempt` makes the exchange under that lease: the deployment's dialect (`dialects`) writes the HTTP
+   request, the transport (`wire`) sends it, and the dialect's decoder turns what comes back into events.
+4. A fault before the first content goes back to `dispatch`, which asks for the next lease; after it, it
+   is an error. Either way the vendor's actor and the statistics learn how the attempt ended.
+5. `assembly` makes a whole reply of the events where one is wanted; `prices` says what it cost.
+
+`dispatcher` builds all this from a configuration (`config`, `plan`); `cli` and `daemon` are what people start.
+The names below are the public interface; they are imported when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .canon import (
+        Choice,
+        Completion,
+        Event,
+        Finished,
+        Image,
+        JsonOutput,
+        Message,
+        Opened,
+        Reasoning,
+        Request,
+        Text,
+        TextDelta,
+        Thinking,
+        ThinkingDelta,
+        Tool,
+        ToolCall,
+        ToolCallDelta,
+        ToolChoice,
+        ToolResult,
+        Usage,
+        UsageReported,
+    )
+    from .dispatcher import Dispatcher
+    from .errors import DispatchError, HouseRefused, RequestRejected, VendorFailed
+    from .reply import AttemptRecord, Reply
+
+__all__ = [
+    "AttemptRecord",
+    "Choice",
+    "Completion",
+    "DispatchError",
+    "Dispatcher",
+    "Event",
+    "Finished",
+    "HouseRefused",
+    "Image",
+    "JsonOutput",
+    "Message",
+    "Opened",
+    "Reasoning",
+    "Reply",
+    "Request",
+    "RequestRejected",
+    "Text",
+    "TextDelta",
+    "Thinking",
+    "ThinkingDelta",
+    "Tool",
+    "ToolCall",
+    "ToolCallDelta",
+    "ToolChoice",
+    "ToolResult",
+    "Usage",
+    "UsageReported",
+    "VendorFailed",
+]
+
+_ELSEWHERE = {
+    "AttemptRecord": "reply",
+    "DispatchError": "errors",
+    "Dispatcher": "dispatcher",
+    "HouseRefused": "errors",
+    "Reply": "reply",
+    "RequestRejected": "errors",
+    "VendorFailed": "errors",
+}
+"""Public names that do not live in `canon`, and where they do."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f".{_ELSEWHERE.get(name, 'canon')}", __name__), name)
+    globals()[name] = found
+    return found

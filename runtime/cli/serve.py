@@ -1,0 +1,49 @@
+"""`llm-dispatcher serve`: run the daemon until it is told to stop."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from .common import config_option, fail_config
+
+__all__ = ["serve"]
+
+
+@click.command()
+@config_option
+@click.option("--host", metavar="H", default=None, help="Address to listen on; replaces server.host.")
+@click.option(
+    "--port",
+    metavar="P",
+    type=click.IntRange(0, 65535),
+    default=None,
+    help="Port to listen on; replaces server.port. 0 takes a free one and logs which.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default=None,
+    help="Replaces logging.level.",
+)
+def serve(config_path: str | None, host: str | None, port: int | None, log_level: str | None) -> None:
+    """Run the service: an OpenAI-compatible interface over all configured vendors.
+
+    Stops on SIGTERM or Ctrl-C: running requests may finish (server.drain), a second signal stops at once.
+
+    \b
+    Examples:
+      llm-dispatcher serve
+      llm-dispatcher serve --config prod.toml --host 0.0.0.0 --port 8080
+      curl http://127.0.0.1:4000/v1/chat/completions -H 'content-type: application/json' \\
+           -d '{"model": "auto", "messages": [{"role": "user", "content": "Hello"}]}'
+    """
+    from ..config import ConfigError
+    from ..daemon import run
+
+    try:
+        code = run(config_path, host=host, port=port, log_level=log_level)
+    except ConfigError as error:
+        fail_config(error)
+    sys.exit(code)

@@ -1,0 +1,25 @@
+"""Where vendors of the chat-completions format differ, declared as data."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+__all__ = ["Quirks"]
+
+
+class Quirks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How one vendor speaks the format. Every field is an option of the dialects that use it."""
+
+    max_tokens_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
+    stream_usage: bool = True
+    """Whether usage may be asked for in streams (`stream_options.include_usage`)."""
+    done_marker: bool = True
+    """Whether its streams end with `[DONE]`. If not, a stream is complete once every choice has finished."""
+    developer_role: bool = True
+    """Whether it knows the role `developer`; if not, such messages are sent as `system`."""
+    top_k: bool = False
+    """Whether it takes `top_k`, which OpenAI itself does not."""
+    refuses: tuple[str, ...] = ()
+    """Names of body fields that it refuses, such as `seed` or `parallel_tool_calls`."""

@@ -1,0 +1,63 @@
+"""Usage in the chat-completions format, to and from the canonical one.
+
+OpenAI's sums mean what the canonical ones do: `prompt_tokens` includes what came from the cache, and
+`completion_tokens` the reasoning. xAI leaves reasoning out of `completion_tokens`; its `total_tokens` shows it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ....canon import Usage
+
+__all__ = ["read_usage", "write_usage"]
+
+
+def read_usage(raw: Any) -> Usage | None:
+    """The canonical usage, or None where there is none in `raw`."""
+    if not isinstance(raw, dict):
+        return None
+    prompt = _details(raw, "prompt_tokens_details")
+    completion = _details(raw, "completion_tokens_details")
+    inputs, outputs = _count(raw, "prompt_tokens"), _count(raw, "completion_tokens")
+    reasoning = _count(completion, "reasoning_tokens")
+    if reasoning and _count(raw, "total_tokens") == inputs + outputs + reasoning:
+        outputs += reasoning
+    return Usage(
+        input_tokens=inputs,
+        output_tokens=outputs,
+        cache_read_tokens=_count(prompt, "cached_tokens") or _count(raw, "prompt_cache_hit_tokens"),
+        cache_write_tokens=_count(prompt, "cache_write_tokens"),
+        reasoning_tokens=reasoning,
+        audio_input_tokens=_count(prompt, "audio_tokens"),
+        audio_output_tokens=_count(completion, "audio_tokens"),
+    )
+
+
+def write_usage(usage: Usage) -> dict[str, Any]:
+    """The format's `usage` object."""
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cache_read_tokens,
+            "audio_tokens": usage.audio_input_tokens,
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": usage.reasoning_tokens,
+            "audio_tokens": usage.audio_output_tokens,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
+
+
+def _details(raw: dict[str, Any], name: str) -> dict[str, Any]:
+    found = raw.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _count(raw: dict[str, Any], name: str) -> int:
+    value = raw.get(name)
+    return int(value) if isinstance(value, int | float) and value > 0 else 0

@@ -1,0 +1,180 @@
+"""A body of `generateContent` as a canonical request.
+
+Both spellings of a field are read. What has no canonical word is kept to the letter, so that the request
+can be written again in this format: parts as `Opaque`, further fields of parts and tools in their own
+`extra`, everything else in `Request.extra["generate_content"]`. Not kept, since they mean nothing: fields that
+are null, `thought: false`, the role of the system instruction, and a `model` (the URL names it).
+
+For other vendors some of it has no counterpart: a choice among several allowed functions becomes
+`required`, the calling mode VALIDATED becomes `auto`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ....canon import JsonOutput, Message, Opaque, Reasoning, Request, Text, Tool, ToolChoice
+from .names import camel_keys
+from .schema import json_schema
+from .turns import TurnReader
+from .wire import FORMAT
+
+__all__ = ["read"]
+
+
+def read(body: dict[str, Any], *, model: str) -> Request:
+    """The request in `body`; `model` is the one that the URL names.
+
+    Raises `ValueError`, naming the field, where the body is not of this format.
+    """
+    fields = camel_keys(body)
+    fields.pop("model", None)
+    system = _system(fields.pop("systemInstruction", None))
+    turns = TurnReader().read(_list(fields.pop("contents", None), "contents"))
+    tools, others = _tools(fields.pop("tools", None))
+    if others:
+        fields["tools"] = others
+    choice = _tool_choice(fields)
+    config = camel_keys(_object(fields.pop("generationConfig", None), "generationConfig"))
+    said = _plain(config)
+    said["output"] = _output(config)
+    said["reasoning"] = _reasoning(config)
+    if config:
+        fields["generationConfig"] = config
+    return Request(
+        model=model,
+        messages=[*system, *turns],
+        tools=tools,
+        tool_choice=choice,
+        extra={FORMAT: fields} if fields else {},
+        **said,
+    )
+
+
+def _object(value: object, name: str) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} is not an object")
+    return value
+
+
+def _list(value: object, name: str) -> list[dict[str, Any]]:
+    """A list of objects; one object alone stands for a list of one, as in Google's own JSON reader."""
+    items: list[Any] = [] if value is None else value if isinstance(value, list) else [value]
+    if not all(isinstance(item, dict) for item in items):
+        raise ValueError(f"{name} is not a list of objects")
+    return items
+
+
+def _system(value: object) -> list[Message]:
+    parts: list[Any] = []
+    for part in _list(
+        camel_keys(_object(value, "systemInstruction")).get("parts"), "systemInstruction.parts"
+    ):
+        text = part.get("text")
+        known = isinstance(text, str) and not part.keys() - {"text", "thought"}
+        parts.append(Text(str(text)) if known else Opaque(FORMAT, part))
+    return [Message("system", parts)] if parts else []
+
+
+# --- tools --------------------------------------------------------------------------------------
+
+
+def _tools(value: object) -> tuple[list[Tool], list[dict[str, Any]]]:
+    """The functions, and the tools of Google's own that stood beside them."""
+    tools: list[Tool] = []
+    others: list[dict[str, Any]] = []
+    for raw in _list(value, "tools"):
+        item = camel_keys(raw)
+        declarations = _list(item.pop("functionDeclarations", None), "functionDeclarations")
+        tools.extend([_tool(camel_keys(declaration)) for declaration in declarations])
+        if item:
+            others.append(item)
+    return tools, others
+
+
+def _tool(fields: dict[str, Any]) -> Tool:
+    name = fields.pop("name", None)
+    if not isinstance(name, str):
+        raise ValueError("a function declaration has no name")
+    description = fields.pop("description", None)
+    parameters = fields.pop("parametersJsonSchema", None)
+    if parameters is None:
+        parameters = json_schema(fields.get("parameters"))
+    return Tool(name, description, parameters, extra={FORMAT: fields} if fields else None)
+
+
+_MODES: Final = {"AUTO": "auto", "NONE": "none", "ANY": "required", "VALIDATED": "auto"}
+
+
+def _tool_choice(fields: dict[str, Any]) -> ToolChoice | None:
+    """The canonical choice; what it does not say in full stays in `fields` as it came."""
+    config = camel_keys(_object(fields.pop("toolConfig", None), "toolConfig"))
+    calling = camel_keys(_object(config.pop("functionCallingConfig", None), "functionCallingConfig"))
+    mode = str(calling.get("mode", "")).upper()
+    names = calling.get("allowedFunctionNames") or []
+    choice: ToolChoice | None = None
+    if mode in _MODES:
+        choice = ToolChoice(_MODES[mode])  # type: ignore[arg-type]  # the table's words are the canon's
+    if mode == "ANY" and isinstance(names, list) and len(names) == 1:
+        choice = ToolChoice("named", names[0])
+    elif calling and (mode not in _MODES or mode == "VALIDATED" or names):
+        config["functionCallingConfig"] = calling
+    if config:
+        fields["toolConfig"] = config
+    return choice
+
+
+# --- generationConfig ---------------------------------------------------------------------------
+
+_NUMBER: Final = (int, float)
+_PLAIN: Final[tuple[tuple[str, str, type | tuple[type, ...]], ...]] = (
+    ("maxOutputTokens", "max_tokens", int),
+    ("temperature", "temperature", _NUMBER),
+    ("topP", "top_p", _NUMBER),
+    ("topK", "top_k", _NUMBER),
+    ("seed", "seed", int),
+    ("candidateCount", "n", int),
+    ("presencePenalty", "presence_penalty", _NUMBER),
+    ("frequencyPenalty", "frequency_penalty", _NUMBER),
+    ("responseLogprobs", "logprobs", bool),
+    ("logprobs", "top_logprobs", int),
+)
+
+
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    """Takes the fields with a canonical word out of `config`; one of a wrong type is left for the vendor to judge."""
+    said: dict[str, Any] = {}
+    for field, name, kind in _PLAIN:
+        value = config.get(field)
+        if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+            said[name] = config.pop(field)
+    top_k = said.get("top_k")
+    if isinstance(top_k, float) and top_k.is_integer():
+        said["top_k"] = int(top_k)
+    stops = config.get("stopSequences")
+    if isinstance(stops, list) and all(isinstance(stop, str) for stop in stops):
+        said["stop"] = config.pop("stopSequences")
+    return said
+
+
+def _output(config: dict[str, Any]) -> JsonOutput | None:
+    if config.get("responseMimeType") != "application/json":
+        return None
+    del config["responseMimeType"]
+    schema = config.pop("responseJsonSchema", None)
+    return JsonOutput(schema if schema is not None else json_schema(config.get("responseSchema")))
+
+
+def _reasoning(config: dict[str, Any]) -> Reasoning | None:
+    thinking = camel_keys(_object(config.pop("thinkingConfig", None), "thinkingConfig"))
+    level = thinking.pop("thinkingLevel", None)
+    reasoning = Reasoning(
+        effort=level.lower() if isinstance(level, str) and level != "THINKING_LEVEL_UNSPECIFIED" else None,
+        budget_tokens=thinking.pop("thinkingBudget", None),
+        include=thinking.pop("includeThoughts", None),
+    )
+    if thinking:
+        config["thinkingConfig"] = thinking
+    return reasoning if reasoning != Reasoning() else None

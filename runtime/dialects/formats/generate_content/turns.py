@@ -1,0 +1,128 @@
+"""`contents` as messages.
+
+Calls and results of this format often carry no id. They are given ids by their place, and a result without
+one answers the earliest call of the same name that is still without an answer, as Google pairs them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ....canon import Image, Message, Opaque, Part, Role, Text, Thinking, ToolCall, ToolResult
+from .names import camel_keys
+from .wire import FORMAT, MADE_ID
+
+__all__ = ["TurnReader"]
+
+
+class TurnReader:
+    """Reads the turns of one conversation in order."""
+
+    def __init__(self) -> None:
+        self._made = 0
+        self._open: list[tuple[str, str]] = []
+        """Calls without an id that have no result yet: (name, the id made for it)."""
+
+    def read(self, contents: list[dict[str, Any]]) -> list[Message]:
+        """The messages. Results become messages of their own, with the role `tool`."""
+        messages: list[Message] = []
+        for raw in contents:
+            content = camel_keys(raw)
+            role: Role = "assistant" if content.get("role") == "model" else "user"
+            raw_parts = content.get("parts") or []
+            if not isinstance(raw_parts, list | dict):
+                raise ValueError("contents.parts is not a list")
+            run: list[Part] = []
+            for item in raw_parts if isinstance(raw_parts, list) else [raw_parts]:
+                if not isinstance(item, dict):
+                    raise ValueError("contents.parts is not a list of objects")
+                part = self._part(item)
+                if run and isinstance(part, ToolResult) != isinstance(run[-1], ToolResult):
+                    messages.append(self._message(role, run))
+                    run = []
+                run.append(part)
+            if run:
+                messages.append(self._message(role, run))
+        return messages
+
+    @staticmethod
+    def _message(role: Role, parts: list[Part]) -> Message:
+        return Message("tool" if isinstance(parts[0], ToolResult) else role, parts)
+
+    def _part(self, item: dict[str, Any]) -> Part:
+        fields = camel_keys(item)
+        signature = fields.pop("thoughtSignature", None)
+        thought = fields.pop("thought", False)
+        if isinstance(fields.get("text"), str):
+            text = fields.pop("text")
+            if thought:
+                return Thinking(text, signature, None, FORMAT, _extra(fields))
+            return Text(text, signature, _extra(fields))
+        if signature is not None:
+            fields["thoughtSignature"] = signature
+        if isinstance(fields.get("functionCall"), dict):
+            return self._call(fields, item)
+        if isinstance(fields.get("functionResponse"), dict):
+            return self._result(fields, item)
+        return _image(fields) or Opaque(FORMAT, item)
+
+    def _call(self, fields: dict[str, Any], item: dict[str, Any]) -> Part:
+        call = camel_keys(fields.pop("functionCall"))
+        name, call_id, args = call.pop("name", None), call.pop("id", None), call.pop("args", {})
+        if call or not isinstance(name, str) or not isinstance(args, dict):
+            return Opaque(FORMAT, item)
+        if not call_id:
+            call_id = self._make_id()
+            self._open.append((name, call_id))
+        signature = fields.pop("thoughtSignature", None)
+        return ToolCall(call_id, name, msgspec.json.encode(args).decode(), signature, _extra(fields))
+
+    def _result(self, fields: dict[str, Any], item: dict[str, Any]) -> Part:
+        result = camel_keys(fields.pop("functionResponse"))
+        name, call_id = result.pop("name", None), result.pop("id", None)
+        response = result.pop("response", {})
+        if not isinstance(name, str) or not isinstance(response, dict):
+            return Opaque(FORMAT, item)
+        is_error = response.keys() == {"error"}
+        text = next(iter(response.values())) if is_error or response.keys() == {"result"} else None
+        if not isinstance(text, str):
+            text = msgspec.json.encode(response).decode()
+            result["response"] = response
+        if result:
+            fields["functionResponse"] = result
+        return ToolResult(call_id or self._answered(name), text, name, is_error, _extra(fields))
+
+    def _answered(self, name: str) -> str:
+        for at, (called, call_id) in enumerate(self._open):
+            if called == name:
+                del self._open[at]
+                return call_id
+        return self._make_id()
+
+    def _make_id(self) -> str:
+        self._made += 1
+        return f"{MADE_ID}{self._made}"
+
+
+def _extra(fields: dict[str, Any]) -> dict[str, Any] | None:
+    return {FORMAT: fields} if fields else None
+
+
+def _image(fields: dict[str, Any]) -> Image | None:
+    """The image in a part of inline data or of a file; None for other media, and for what an image cannot say."""
+    inline, file = fields.get("inlineData"), fields.get("fileData")
+    blob = camel_keys(inline if isinstance(inline, dict) else file if isinstance(file, dict) else {})
+    media_type = blob.pop("mimeType", "")
+    if not isinstance(media_type, str) or not media_type.startswith("image/"):
+        return None
+    content = blob.pop("data" if isinstance(inline, dict) else "fileUri", None)
+    if blob or not isinstance(content, str):
+        return None
+    further = _extra(
+        {name: value for name, value in fields.items() if name not in ("inlineData", "fileData")}
+    )
+    if isinstance(inline, dict):
+        return Image(data=content, media_type=media_type, extra=further)
+    return Image(url=content, media_type=media_type, extra=further)

@@ -1,0 +1,286 @@
+"""The composition root: from a configuration to a running house.
+
+`Dispatcher.open(...)` reads the configuration at once and returns an async context manager; inside it the
+actors live in a nursery of their own, under supervision, and requests can be sent. Leaving it stops
+everything, in reverse order of the start: the actors, then the vendors' connections. An exception from
+the caller's own body leaves as it is, not wrapped in a group.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from os import PathLike
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import trio
+
+from ..actors.machines.backoff import Backoff
+from ..actors.machines.budget import RetryBudget
+from ..actors.mailbox import Mailbox, serve
+from ..actors.messages import VendorReport, VendorSnapshot
+from ..actors.policies import POLICIES, Policy
+from ..actors.router import Router
+from ..actors.stats import Ledger, Statistics, Stats
+from ..actors.supervisor import Child, ChildStatistics, Supervisor
+from ..actors.vendor import Vendor as VendorActor
+from ..actors.vendor import VendorState
+from .canon import Request
+from .config import Config, Loaded, Vendor, load, load_mapping, serving
+from .deployment import Deployment
+from .dialects import dialect_class
+from .dispatch import EventStream, House, RetryPolicy, answer
+from .plan import Planned, plan_deployments, routing_table, vendor_spec
+from .reply import Reply
+
+__all__ = ["Dispatcher"]
+
+_MOST_OUTCOMES = 100_000
+"""Outcomes that may wait for the statistics; further ones are dropped and counted."""
+
+
+class Dispatcher:
+    """A running dispatcher; made by `Dispatcher.open`. All methods want to be called inside its context."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        policies: Mapping[str, Policy],
+        transports: Mapping[str, httpx.AsyncBaseTransport],
+        rng: random.Random,
+    ) -> None:
+        self.config = config
+        self.serving = serving(config)
+        self._rng = rng
+        self._policies = {**POLICIES, **policies}
+        self._given_transports = transports
+        self._planned = list(plan_deployments(self.serving.vendors))
+        self.routing = routing_table(config, self._planned)
+        self._ledger = Ledger()
+        self._house: House | None = None
+        self._mailboxes: dict[str, Mailbox[Any]] = {}
+        self._states: dict[str, VendorState] = {}
+        self._supervisor: Supervisor | None = None
+        self._stack = AsyncExitStack()
+        self._nursery_manager: Any = None
+        self._nursery: trio.Nursery | None = None
+
+    @classmethod
+    def open(
+        cls,
+        config: str | PathLike[str] | Config | Loaded | Mapping[str, Any] | None = None,
+        *,
+        policies: Mapping[str, Policy] | None = None,
+        transports: Mapping[str, httpx.AsyncBaseTransport] | None = None,
+        rng: random.Random | None = None,
+    ) -> Self:
+        """A dispatcher for `config`: a file's path, a mapping of the same shape, or None for the default.
+
+        `policies` adds orderings of your own, by the name that the configuration uses. `transports`
+        replaces the way out to a vendor, by the vendor's name (httpx's own transports fit). `rng` makes
+        every chance decision repeatable. Raises `config.ConfigError`.
+        """
+        names = {*POLICIES, *(policies or {})}
+        if isinstance(config, Config):
+            settled = config
+        elif isinstance(config, Loaded):
+            settled = config.config
+        elif isinstance(config, Mapping):
+            settled = load_mapping(config, policies=names)
+        else:
+            settled = load(config, policies=names).config
+        return cls(
+            settled,
+            policies=policies or {},
+            transports=transports or {},
+            rng=rng or random.Random(),
+        )
+
+    # --- lifetime ---------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        transports = {vendor.name: self._transport(vendor) for vendor in self.serving.vendors}
+        for transport in transports.values():
+            self._stack.push_async_callback(transport.aclose)
+        self._supervisor = self._settle_in(transports)
+        self._nursery_manager = trio.open_nursery()
+        self._nursery = await self._nursery_manager.__aenter__()
+        await self._nursery.start(self._supervisor.run)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        nursery = self._nursery
+        if nursery is None:
+            return False
+        nursery.cancel_scope.cancel()
+        self._house = None
+        for mailbox in self._mailboxes.values():
+            mailbox.close()
+        # A cancellation may come from the nursery itself, when an actor could not be kept alive: it has to
+        # see it. Anything else is the caller's own, and is raised again as it is.
+        inner = error if isinstance(error, trio.Cancelled) else None
+        try:
+            swallowed = await self._nursery_manager.__aexit__(
+                type(inner) if inner else None, inner, inner.__traceback__ if inner else None
+            )
+        finally:
+            with trio.move_on_after(1, shield=True):
+                await self._stack.aclose()
+        return bool(swallowed) and inner is not None
+
+    def _transport(self, vendor: Vendor) -> httpx.AsyncBaseTransport:
+        if vendor.name in self._given_transports:
+            return self._given_transports[vendor.name]
+        if vendor.simulate is not None:
+            from .simulated import SimulatedTransport
+
+            return SimulatedTransport(vendor.simulate, rng=self._derived_rng(vendor), limits=vendor.limits)
+        from .wire.client import TrioTransport
+        from .wire.pool import ClientLimits
+
+        return TrioTransport(
+            limits=ClientLimits(max_connections=vendor.max_connections), proxy=vendor.proxy or None
+        )
+
+    def _derived_rng(self, vendor: Vendor) -> random.Random:
+        seed = vendor.simulate.seed if vendor.simulate else None
+        return random.Random(self._rng.getrandbits(64) if seed is None else seed)
+
+    def _settle_in(self, transports: Mapping[str, httpx.AsyncBaseTransport]) -> Supervisor:
+        """Mailboxes, vaults and children: everything that the house consists of."""
+        config, most = self.config, self.config.max_waiting
+        router = Mailbox[Any]("router", most_asks=most)
+        stats = Mailbox[Any]("stats", most_tells=_MOST_OUTCOMES)
+        vendors = {vendor.name: Mailbox[Any](vendor.name, most_asks=most) for vendor in self.serving.vendors}
+        self._mailboxes = {"router": router, "stats": stats, **{f"vendor {n}": m for n, m in vendors.items()}}
+        deployments: dict[str, Deployment] = {}
+        children = [self._child("stats", stats, lambda: Stats(self._ledger, router))]
+        for vendor in self.serving.vendors:
+            mine = [each for each in self._planned if each.vendor is vendor]
+            state = self._states[vendor.name] = VendorState(vendor_spec(config, vendor, mine))
+            for each in mine:
+                deployments[each.name] = self._deployment(each, transports, vendors[vendor.name])
+            children.append(self._vendor_child(vendor.name, vendors[vendor.name], state, router))
+        table, policies, rng = self.routing, self._policies, self._rng
+        children.append(self._child("router", router, lambda: Router(table, vendors, policies, rng=rng)))
+        self._house = self._make_house(router, stats, deployments)
+        return Supervisor(children, rng=self._rng)
+
+    def _make_house(
+        self, router: Mailbox[Any], stats: Mailbox[Any], deployments: Mapping[str, Deployment]
+    ) -> House:
+        retry, backoff = self.config.retry, self.config.retry.backoff
+        return House(
+            router=router,
+            stats=stats,
+            deployments=deployments,
+            retry=RetryPolicy(
+                retry.attempts,
+                float(retry.longest_hint),
+                Backoff(backoff.kind, float(backoff.base), float(backoff.cap), backoff.jitter),
+            ),
+            budget=RetryBudget(retry.budget, retry.floor),
+            default_timeout=float(self.config.timeouts.total),
+            long_context=int(self.config.long_context),
+            rng=self._rng,
+        )
+
+    def _deployment(
+        self, planned: Planned, transports: Mapping[str, httpx.AsyncBaseTransport], mailbox: Mailbox[Any]
+    ) -> Deployment:
+        vendor = planned.vendor
+        return Deployment(
+            name=planned.name,
+            vendor=vendor.name,
+            model=planned.model,
+            dialect=dialect_class(vendor.dialect)(planned.target()),
+            transport=transports[vendor.name],
+            timeouts=vendor.timeouts or self.config.timeouts,
+            mailbox=mailbox,
+        )
+
+    def _child(self, name: str, mailbox: Mailbox[Any], birth: Any, **more: Any) -> Child:
+        async def live() -> None:
+            await serve(mailbox, birth())
+
+        supervision = self.config.supervision
+        return Child(
+            name=name,
+            live=live,
+            most_restarts=supervision.most_restarts,
+            period=float(supervision.period),
+            quarantine=float(supervision.quarantine),
+            **more,
+        )
+
+    def _vendor_child(
+        self, name: str, mailbox: Mailbox[Any], state: VendorState, router: Mailbox[Any]
+    ) -> Child:
+        def quarantined(until: float | None) -> None:
+            if until is None:
+                mailbox.resume()
+            else:
+                mailbox.suspend()
+
+        return self._child(
+            f"vendor {name}",
+            mailbox,
+            lambda: VendorActor(state, router, rng=self._rng),
+            exhausted="quarantine",
+            on_quarantine=quarantined,
+        )
+
+    # --- use --------------------------------------------------------------------------------
+
+    def _running(self) -> House:
+        if self._house is None:
+            raise RuntimeError(
+                "the dispatcher is not running: use it inside `async with Dispatcher.open(...)`"
+            )
+        return self._house
+
+    async def send(self, request: Request, *, request_id: str | None = None) -> Reply:
+        """The whole answer. Raises `errors.DispatchError`; the caller's cancellation reaches the vendor."""
+        return await answer(self._running(), request, request_id or self.new_request_id())
+
+    def stream(self, request: Request, *, request_id: str | None = None) -> EventStream:
+        """The answer event by event: ``async with dispatcher.stream(request) as events: async for ...``."""
+        return EventStream(self._running(), request, request_id or self.new_request_id())
+
+    def new_request_id(self) -> str:
+        """A name for a request that nobody named."""
+        return f"req_{self._rng.getrandbits(96):024x}"
+
+    # --- telling ----------------------------------------------------------------------------
+
+    def statistics(self) -> Statistics:
+        """What has happened since the start."""
+        return self._ledger.statistics()
+
+    def actors(self) -> dict[str, ChildStatistics]:
+        """The actors: alive, restarting or in quarantine, and how often they crashed."""
+        return {} if self._supervisor is None else self._supervisor.statistics()
+
+    async def standing(self) -> dict[str, VendorSnapshot]:
+        """How every vendor's deployments stand. A vendor that is not alive is left out."""
+        self._running()
+        found: dict[str, VendorSnapshot] = {}
+        for vendor in self.serving.vendors:
+            mailbox = self._mailboxes[f"vendor {vendor.name}"]
+            if not mailbox.closed:
+                found[vendor.name] = await mailbox.ask(VendorReport())
+        return found
+
+    def ready(self) -> bool:
+        """Whether requests can be served: the house is running, and some vendor's actor is alive."""
+        if self._house is None:
+            return False
+        return any(
+            child.state == "alive" for name, child in self.actors().items() if name.startswith("vendor ")
+        )

@@ -1,0 +1,165 @@
+"""From a configuration to what the actors need: specifications, candidates and the routing table. Pure.
+
+The naming rule: a deployment is called `vendor/model`; further keys of the same vendor make further
+deployments, `vendor/model#2` and so on, each an account with limits and a health of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from ..actors.machines.breaker import BreakerSettings
+from ..actors.policies import Candidate
+from ..actors.router import RoutingRule, RoutingTable, Selection
+from ..actors.vendor import DeploymentSpec, LimitSpec, VendorSpec
+from .config.schema import Config, Limits, Mode, Model, Rule, TargetTable, Vendor
+from .dialects import Target
+
+__all__ = ["BUILT_IN_MODES", "Planned", "plan_deployments", "routing_table", "vendor_spec"]
+
+BUILT_IN_MODES: Final[Mapping[str, Mode]] = {
+    "fast": Mode(policy="fastest"),
+    "sophisticated": Mode(policy="best"),
+    "cost_saving": Mode(policy="cheapest"),
+    "auto": Mode(policy="balanced"),
+}
+"""The modes that exist without being written. A mode orders deployments; it never touches the request."""
+
+
+class Planned(Struct, frozen=True, kw_only=True):
+    """One deployment to be made: whose, of which model, billed to which key."""
+
+    name: str
+    vendor: Vendor
+    model: Model
+    account: str
+    key: str | None
+
+    def target(self) -> Target:
+        """What its dialect is told."""
+        return Target(
+            vendor=self.vendor.name,
+            base_url=self.vendor.base_url.rstrip("/") or "http://simulated.invalid/v1",
+            model=self.model.id or self.model.name,
+            key=self.key or None,
+            headers=self.vendor.headers,
+            options={**self.vendor.options, **self.model.options},
+            lenient=self.vendor.on_unsupported == "drop",
+        )
+
+    def candidate(self) -> Candidate:
+        """How policies see it."""
+        price = self.model.price
+        return Candidate(
+            deployment=self.name,
+            vendor=self.vendor.name,
+            model=self.model.name,
+            context=int(self.model.context),
+            capabilities=frozenset(self.model.capabilities),
+            quality=self.model.quality,
+            input_price=None if price is None else float(price.input),
+            output_price=None if price is None else float(price.output),
+            weight=self.model.weight,
+        )
+
+
+def plan_deployments(vendors: Iterable[Vendor]) -> Iterator[Planned]:
+    """Every deployment of the served vendors, in the configuration's order."""
+    for vendor in vendors:
+        keys: Sequence[str | None] = [key for key in vendor.api_keys if key] or [vendor.api_key]
+        for model in vendor.models:
+            for number, key in enumerate(keys, 1):
+                suffix = "" if number == 1 else f"#{number}"
+                yield Planned(
+                    name=f"{vendor.name}/{model.name}{suffix}",
+                    vendor=vendor,
+                    model=model,
+                    account=f"key-{number}",
+                    key=key,
+                )
+
+
+def _limits(limits: Limits) -> LimitSpec:
+    return LimitSpec(
+        requests_per_minute=limits.requests_per_minute,
+        tokens_per_minute=limits.tokens_per_minute,
+        requests_per_day=limits.requests_per_day,
+        concurrent=limits.concurrent,
+        burst=limits.burst,
+    )
+
+
+def vendor_spec(config: Config, vendor: Vendor, planned: Iterable[Planned]) -> VendorSpec:
+    """What the vendor's actor needs to know."""
+    breaker = config.breaker
+    return VendorSpec(
+        name=vendor.name,
+        deployments=tuple(
+            [
+                DeploymentSpec(name=each.name, account=each.account, limits=_limits(each.model.limits))
+                for each in planned
+            ]
+        ),
+        account_limits=_limits(vendor.limits),
+        breaker=BreakerSettings(
+            consecutive=breaker.consecutive_failures,
+            failure_share=breaker.failure_rate,
+            window=float(breaker.window),
+            samples=breaker.minimum_samples,
+            open_base=float(breaker.open_time),
+            open_cap=float(breaker.longest_open_time),
+        ),
+    )
+
+
+def routing_table(config: Config, planned: Sequence[Planned]) -> RoutingTable:
+    """Every name that a caller may use, and what it stands for."""
+    everything = [each.candidate() for each in planned]
+    by_target: dict[str, list[Candidate]] = {}
+    for each, candidate in zip(planned, everything, strict=True):
+        by_target.setdefault(each.model.name, []).append(candidate)
+        by_target.setdefault(f"{each.vendor.name}/{each.model.name}", []).append(candidate)
+    names = {name: Selection(tuple(found), config.policy) for name, found in by_target.items()}
+    for route in config.routes:
+        names[route.name] = Selection(_targets(route.targets, by_target), route.policy)
+    modes = {
+        name: Selection(
+            _targets(mode.targets, by_target) if mode.targets else tuple(everything),
+            mode.policy,
+            mode.minimum_quality,
+        )
+        for name, mode in {**BUILT_IN_MODES, **config.modes}.items()
+    }
+    return RoutingTable(names, modes, tuple([_rule(each) for each in config.rules]))
+
+
+def _targets(
+    targets: Sequence[str | TargetTable], by_target: Mapping[str, list[Candidate]]
+) -> tuple[Candidate, ...]:
+    """The candidates of a route's targets; those of vendors that are not served are left out."""
+    found: dict[str, Candidate] = {}
+    for target in targets:
+        name, weight = (target, None) if isinstance(target, str) else (target.to, target.weight)
+        for candidate in by_target.get(name, ()):
+            weighted = candidate if weight is None else _with_weight(candidate, weight)
+            found.setdefault(candidate.deployment, weighted)
+    return tuple(found.values())
+
+
+def _with_weight(candidate: Candidate, weight: float) -> Candidate:
+    return msgspec.structs.replace(candidate, weight=weight)
+
+
+def _rule(rule: Rule) -> RoutingRule:
+    return RoutingRule(
+        users=frozenset(rule.users),
+        models=tuple(rule.models),
+        kinds=frozenset(rule.kinds),
+        min_input_tokens=int(rule.min_input_tokens or 0),
+        route=rule.route,
+        policy=rule.policy,
+    )

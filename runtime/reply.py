@@ -1,0 +1,61 @@
+"""What the dispatcher gives back: the vendor's completion, and how it came about."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from msgspec import Struct
+
+from .canon import Completion, ToolCall, Usage
+
+__all__ = ["AttemptRecord", "Reply"]
+
+
+class AttemptRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One attempt: who was asked, how it ended, how long it took, and what it cost.
+
+    `fault` is None for success. Times are seconds; `cost` is in dollars and None where it is not known.
+    """
+
+    vendor: str
+    deployment: str
+    fault: str | None = None
+    message: str | None = None
+    seconds: float = 0.0
+    first_token: float | None = None
+    usage: Usage | None = None
+    cost: Decimal | None = None
+
+
+class Reply(Struct, frozen=True, kw_only=True):
+    """An answer. `cost` covers every attempt that was made for it; None if any part of it is not known."""
+
+    completion: Completion
+    request_id: str
+    vendor: str
+    deployment: str
+    model: str
+    """The deployment's model as the configuration names it."""
+    attempts: tuple[AttemptRecord, ...]
+    cost: Decimal | None
+    seconds: float
+    first_token: float | None = None
+    dropped: tuple[str, ...] = ()
+    """Wishes that the vendor's interface cannot express and that were left out (`on_unsupported = "drop"`)."""
+
+    @property
+    def text(self) -> str:
+        """The text of the first choice."""
+        choices = self.completion.choices
+        return choices[0].text if choices else ""
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        """The tool calls of the first choice."""
+        choices = self.completion.choices
+        return choices[0].tool_calls if choices else []
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the vendor reported for the answer, or None."""
+        return self.completion.usage
