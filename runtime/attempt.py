@@ -12,7 +12,7 @@ asked for is not held against the vendor.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from types import TracebackType
 from typing import Final, Self
 
@@ -59,6 +59,14 @@ _BY_EXCEPTION: Final[tuple[tuple[type[Exception], FaultClass], ...]] = (
     (httpx.PoolTimeout, FaultClass.LOCAL),
 )
 """What a transport's exception means; the first row that fits counts. Anything else: the connection broke."""
+
+
+def _stream_of(response: httpx.Response) -> AsyncIterable[bytes]:
+    """The body as it arrives. Not `aiter_raw`, whose generator would have to be closed when it is left early."""
+    body = response.stream
+    if not isinstance(body, AsyncIterable):
+        raise TypeError("the transport's answer has no asynchronous body")
+    return body
 
 
 class Attempt:
@@ -292,7 +300,7 @@ class Attempt:
             raise self._broken(error, FaultClass.CONNECT) from error
         except httpx.HTTPError as error:
             raise self._broken(error, FaultClass.SERVER_ERROR) from error
-        body_pieces = aiter(response.aiter_raw())
+        body_pieces = aiter(_stream_of(response))
         if response.status_code != 200:
             body = await self._read_body(body_pieces, _MOST_REFUSAL, cut=True)
             headers = {name.lower(): value for name, value in response.headers.items()}

@@ -29,7 +29,8 @@ from ..actors.supervisor import Child, ChildStatistics, Supervisor
 from ..actors.vendor import Vendor as VendorActor
 from ..actors.vendor import VendorState
 from .canon import Request
-from .config import Config, Loaded, Vendor, load, load_mapping, serving
+from .config import Config, Loaded, Vendor, load, load_mapping
+from .config.serving import serving
 from .deployment import Deployment
 from .dialects import dialect_class
 from .dispatch import EventStream, House, RetryPolicy, answer

@@ -24,7 +24,7 @@ _INTERRUPTED = 130
 """128 + SIGINT, as shells count."""
 
 
-@click.command()
+@click.command(short_help="Ask a question and print the answer.")
 @config_option
 @click.option(
     "-m",
@@ -106,10 +106,9 @@ def _seconds(timeout: str | None) -> float | None:
 def _question(text: tuple[str, ...]) -> str:
     question = " ".join(text)
     if not text or question == "-":
-        source = click.get_text_stream("stdin")
-        if source.isatty():
+        if sys.stdin.isatty():
             click.secho("Type your question, then Ctrl-D.", dim=True, err=True)
-        question = source.read()
+        question = sys.stdin.read()
     if not question.strip():
         raise click.UsageError("there is no question")
     return question

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 __all__ = ["check"]
 
+_WIDE = 160
 
-@click.command()
+
+@click.command(short_help="Check a configuration and show what it comes to.")
 @click.argument("file", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, problems too.")
 def check(file: str | None, as_json: bool) -> None:
@@ -44,9 +46,11 @@ def check(file: str | None, as_json: bool) -> None:
     if as_json:
         _print_json({"ok": True, **describe(loaded)})
     else:
-        from rich import print as print_rich
+        from rich.console import Console
 
-        print_rich(explain(loaded))
+        # Without a terminal rich would fold the tables into 80 columns.
+        console = Console(width=None if sys.stdout.isatty() else _WIDE)
+        console.print(explain(loaded))
 
 
 def _print_json(value: Any) -> None:

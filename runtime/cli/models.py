@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["models"]
 
 
-@click.command()
+@click.command(short_help="List what a request may name as its model.")
 @config_option
 def models(config_path: str | None) -> None:
     """List the names that a request's `model` may have: models, routes and modes.

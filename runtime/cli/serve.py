@@ -11,7 +11,7 @@ from .common import config_option, fail_config
 __all__ = ["serve"]
 
 
-@click.command()
+@click.command(short_help="Run the service, with an OpenAI-compatible interface.")
 @config_option
 @click.option("--host", metavar="H", default=None, help="Address to listen on; replaces server.host.")
 @click.option(

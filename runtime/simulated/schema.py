@@ -21,9 +21,10 @@ _DEEP: Final = 4
 _DEEPEST: Final = 32
 """A schema that demands more nesting than this has no finite value that could be made."""
 
-_MOST_ITEMS: Final = 1000
+_MOST_ITEMS: Final = 100
+"""Items and characters made at most, even where a schema asks for more."""
 
-_MOST_VALUES: Final = 20_000
+_MOST_VALUES: Final = 2000
 """Values made for one schema at most; beyond them everything is null."""
 
 _FORMATS: Final[dict[str, str]] = {

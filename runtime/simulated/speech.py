@@ -27,7 +27,14 @@ _WORDS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "idea": ("patience", "good bookkeeping", "a second opinion", "careful queueing", "plain arithmetic"),
     "place": ("the harbour", "the reading room", "platform nine", "the greenhouse", "the ferry", "the attic"),
-    "quality": ("remarkable", "sensible", "surprisingly tidy", "mildly alarming", "promising", "overdue"),
+    "quality": (
+        "remarkable",
+        "sensible",
+        "surprisingly tidy",
+        "mildly alarming",
+        "promising",
+        "long overdue",
+    ),
     "manner": (
         "quietly",
         "with some ceremony",
@@ -41,8 +48,8 @@ _WORDS: Final[dict[str, tuple[str, ...]]] = {
 
 _SENTENCES: Final = (
     "The {animal} in charge of {place} {verb} it {manner}.",
-    "In short, {idea} is {quality}, and a {thing} helps.",
-    "A {person} I consulted calls the matter {quality}.",
+    "In short, {idea} is {quality}, and the {thing} helps.",
+    "The {person} I consulted calls the matter {quality}.",
     "First, one {animal} {verb} the {thing}; then another {verb} the {animal}.",
     "There are three views on this, and two of them were {verb} {manner}.",
     "Nobody at {place} expected the {thing} to be so {quality}.",
@@ -50,7 +57,7 @@ _SENTENCES: Final = (
     "On balance the {thing} seems {quality}, though the {animal} disagrees.",
     "Experts recommend {idea}, preferably at {place}.",
     "By the time the {person} arrived, everything had been {verb} {manner}.",
-    "It follows that every {thing} deserves a {animal}.",
+    "It follows that every {thing} deserves one {animal}.",
     "Historically, {place} was {verb} by a {quality} {person}.",
     "The evidence for {idea} remains {quality}.",
     "Please note that no {animal} was {verb} for this answer.",

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 import trio
+import trio.testing
 from trio.testing import MockClock
 
 from llm_dispatcher.runtime.wire.client import ClientLimits, PoolOverflow, StaleConnection, TrioTransport

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-
 from llm_dispatcher.runtime.config.interpolation import expand, interpolate
 
 ENVIRON = {"A": "one", "B": "two", "EMPTY": "", "SNEAKY": "${A}"}
@@ -121,8 +120,8 @@ def test_a_table_that_multiplies_itself_is_one_problem() -> None:
 def test_any_text_is_filled_in_or_refused(text: str, environ: dict[str, str]) -> None:
     try:
         filled = expand(text, environ)
-    except ValueError as flaw:
-        assert str(flaw)
+    except ValueError:
+        assert "${" in text
     else:
         assert "${" in text or filled.text == text
 

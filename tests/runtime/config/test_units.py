@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from llm_dispatcher.runtime.config.units import ByteCount, Seconds, TokenCount, Usd, decode
 
 UNITS = (ByteCount, Seconds, TokenCount, Usd)
@@ -77,6 +76,7 @@ def test_whatever_is_written_is_a_number_of_that_kind_or_a_value_error(kind: typ
         value = decode(kind, written)
     except ValueError:
         return
+    assert isinstance(value, ByteCount | Seconds | TokenCount | Usd)
     assert type(value) is kind
     assert 0 <= value < math.inf
 

@@ -81,6 +81,11 @@ class _Body(Struct):
 
 
 _KNOWN: Final = frozenset(_Body.__struct_fields__)
+_CHOICES: Final = {
+    "auto": ToolChoice("auto"),
+    "none": ToolChoice("none"),
+    "required": ToolChoice("required"),
+}
 _ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool"})
 _MESSAGE: Final = frozenset({"role", "content", "name", "tool_calls", "tool_call_id", "refusal"})
 
@@ -182,9 +187,9 @@ def _read_choice(raw: str | dict[str, Any] | None) -> ToolChoice | None:
     if raw is None:
         return None
     if isinstance(raw, str):
-        if raw == "auto" or raw == "none" or raw == "required":
-            return ToolChoice(raw)
-        raise InvalidBody(f"tool_choice: {raw!r} is none of auto, none, required", "tool_choice")
+        if raw not in _CHOICES:
+            raise InvalidBody(f"tool_choice: {raw!r} is none of {', '.join(_CHOICES)}", "tool_choice")
+        return _CHOICES[raw]
     function = raw.get("function")
     name = function.get("name") if isinstance(function, dict) else raw.get("name")
     if not isinstance(name, str):

@@ -1,0 +1,152 @@
+"""The ASGI application: from a path to an endpoint, from an exception to an answer.
+
+It wants its dispatcher to be running: `Gateway(dispatcher)` inside the dispatcher's context. When the client
+leaves, the endpoint is cancelled, and with it the exchange with the vendor: by the server where it offers
+that (`EXTENSION`), else by a task here that listens for the disconnection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeAlias
+
+import structlog
+import trio
+
+from ..dialects.formats.chat_completions import faults
+from ..dialects.formats.chat_completions.request import InvalidBody
+from ..dispatcher import Dispatcher
+from ..errors import DispatchError
+from . import admin
+from .chat import chat_completions
+from .failures import envelope, headers_of
+from .http import BodyTooLarge, ClientGone, Exchange, Receive, Scope, Send, encode
+
+__all__ = ["EXTENSION", "Gateway"]
+
+log = structlog.get_logger("llm_dispatcher.gateway")
+
+EXTENSION: Final = "llm_dispatcher.cancel_on_disconnect"
+"""ASGI extension of a server that cancels the application when the client has left."""
+
+Endpoint: TypeAlias = Callable[[Dispatcher, Exchange], Awaitable[None]]
+
+ENDPOINTS: Final[dict[str, dict[str, Endpoint]]] = {
+    "/v1/chat/completions": {"POST": chat_completions},
+    "/v1/models": {"GET": admin.models},
+    "/v1/stats": {"GET": admin.stats},
+    "/health": {"GET": admin.health},
+    "/ready": {"GET": admin.ready},
+}
+
+
+class Gateway:
+    """See the module's docstring. `draining` turns `/ready` to 503 while requests are still served."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+        self.draining = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One ASGI call."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        exchange = Exchange(scope, receive, send, self._dispatcher.new_request_id())
+        endpoint = await self._find(scope, exchange)
+        if endpoint is None:
+            return
+        if EXTENSION in scope.get("extensions", {}) or scope["method"] != "POST":
+            await self._answer(endpoint, exchange)
+            return
+        await self._watched(endpoint, exchange)
+
+    async def _find(self, scope: Scope, exchange: Exchange) -> Endpoint | None:
+        """The endpoint for the path, or None after an answer that there is none."""
+        path = scope["path"]
+        methods = ENDPOINTS.get(path) or ENDPOINTS.get(path.rstrip("/"))
+        if methods is None:
+            known = ", ".join(ENDPOINTS)
+            await _refuse(exchange, 404, f"there is nothing at {path}; there is {known}", "not_found")
+            return None
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        endpoint = methods.get(method)
+        if endpoint is None:
+            allowed = ", ".join(methods)
+            message = f"{path} takes {allowed}, not {scope['method']}"
+            await _refuse(exchange, 405, message, "method_not_allowed", allow=allowed)
+            return None
+        if self.draining and path == "/ready":
+            await exchange.answer(503, b'{"status":"draining"}')
+            return None
+        return endpoint
+
+    async def _watched(self, endpoint: Endpoint, exchange: Exchange) -> None:
+        """Run the endpoint; cancel it when the client leaves."""
+        inner = exchange.receive
+        async with trio.open_nursery() as nursery:
+            body_read = trio.Event()
+
+            async def receive() -> Any:
+                message = await inner()
+                if message["type"] != "http.request" or not message.get("more_body", False):
+                    body_read.set()
+                return message
+
+            async def watch() -> None:
+                await body_read.wait()
+                while (await inner())["type"] != "http.disconnect":
+                    pass
+                nursery.cancel_scope.cancel()
+
+            exchange.receive = receive
+            nursery.start_soon(watch)
+            await self._answer(endpoint, exchange)
+            nursery.cancel_scope.cancel()
+
+    async def _answer(self, endpoint: Endpoint, exchange: Exchange) -> None:
+        """Run the endpoint, and turn what it raises into an answer if none has begun."""
+        try:
+            await endpoint(self._dispatcher, exchange)
+        except DispatchError as error:
+            if exchange.started:
+                raise
+            await exchange.answer(error.status, encode(envelope(error)), headers_of(error))
+        except InvalidBody as error:
+            await _refuse(exchange, 400, str(error), "invalid_request", param=error.param)
+        except BodyTooLarge:
+            most = int(self._dispatcher.config.server.max_body)
+            message = f"the body is larger than {most} bytes (server.max_body)"
+            await _refuse(exchange, 413, message, "body_too_large")
+        except ClientGone:
+            return
+        except Exception as error:
+            log.exception("endpoint failed", path=exchange.scope["path"], request_id=exchange.request_id)
+            if exchange.started:
+                raise
+            message = f"internal error ({type(error).__name__}); please report it with this request's id"
+            await _refuse(exchange, 500, message, "internal_error", type="api_error")
+
+
+async def _refuse(
+    exchange: Exchange,
+    status: int,
+    message: str,
+    code: str,
+    *,
+    type: str = "invalid_request_error",
+    param: str | None = None,
+    allow: str | None = None,
+) -> None:
+    body = encode(faults.write(message, type=type, code=code, param=param))
+    await exchange.answer(status, body, [(b"allow", allow.encode())] if allow else None)
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    """The dispatcher has a lifecycle of its own: start-up and shutdown are acknowledged, nothing more."""
+    while True:
+        message = await receive()
+        kind = message["type"]
+        await send({"type": f"{kind}.complete"})
+        if kind == "lifespan.shutdown":
+            return

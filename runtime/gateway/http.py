@@ -1,0 +1,102 @@
+"""What the endpoints share: reading a body, writing an answer, naming a request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+__all__ = [
+    "BodyTooLarge",
+    "ClientGone",
+    "Exchange",
+    "Headers",
+    "Receive",
+    "Scope",
+    "Send",
+    "encode",
+]
+
+Scope: TypeAlias = Mapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
+Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+encode: Final = msgspec.json.Encoder(decimal_format="number").encode
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:\-]{1,128}")
+
+
+class ClientGone(Exception):
+    """The client left before its request was complete."""
+
+
+class BodyTooLarge(Exception):
+    """The body is larger than the configuration allows."""
+
+
+class Exchange:
+    """One request and its answer, over ASGI."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        given = self.headers.get(b"x-request-id", b"")
+        self.request_id = given.decode() if _REQUEST_ID.fullmatch(given) else request_id
+        self.started = False
+        self._send = send
+
+    def header(self, name: bytes) -> str | None:
+        """A header of the request as text; None if it was not sent."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    async def body(self, most: int) -> bytes:
+        """The request's whole body. Raises `BodyTooLarge` beyond `most` bytes, `ClientGone` if it is cut."""
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            message = await self.receive()
+            if message["type"] != "http.request":
+                raise ClientGone
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size > most:
+                raise BodyTooLarge
+            pieces.append(piece)
+            if not message.get("more_body", False):
+                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def answer(self, status: int, body: bytes, headers: Headers | None = None) -> None:
+        """Send a whole answer of JSON."""
+        await self.start(
+            status,
+            [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+                *(headers or ()),
+            ],
+        )
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Send the head of an answer; `write` and `end` send its body."""
+        self.started = True
+        await self._send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [*headers, (b"x-request-id", self.request_id.encode())],
+            }
+        )
+
+    async def write(self, piece: bytes) -> None:
+        """Send a piece of the body."""
+        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+
+    async def end(self, piece: bytes = b"") -> None:
+        """Send the last piece of the body."""
+        await self._send({"type": "http.response.body", "body": piece, "more_body": False})

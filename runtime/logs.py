@@ -1,0 +1,29 @@
+"""Log lines for people on a terminal, or one JSON object a line for machines. Always to standard error."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+
+__all__ = ["configure"]
+
+
+def configure(level: str, style: Literal["auto", "text", "json"]) -> None:
+    """Set up logging for the whole process. `auto`: text on a terminal, else JSON."""
+    text = style == "text" or (style == "auto" and sys.stderr.isatty())
+    stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S" if text else "iso", utc=not text)
+    shared: list[structlog.typing.Processor] = [structlog.processors.add_log_level, stamp]
+    tail: list[structlog.typing.Processor]
+    if text:
+        tail = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    else:
+        tail = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    structlog.configure(
+        processors=[*shared, *tail],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )

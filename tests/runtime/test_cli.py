@@ -1,0 +1,253 @@
+"""The command line: what it prints where, and with which exit code it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from llm_dispatcher.runtime.cli import main
+
+GOOD = """
+[[vendors]]
+name = "acme"
+models = [{ name = "small", context = "32k", price = { input = 1, output = 2 } }, { name = "large" }]
+simulate = { first_token = 0, tokens_per_second = 1e6, seed = 4 }
+
+[[vendors]]
+name = "absent"
+base_url = "https://absent.invalid/v1"
+serve = "with_key"
+api_key = "${TEST_CLI_NOT_SET}"
+models = [{ name = "elsewhere" }]
+
+[[routes]]
+name = "default"
+targets = ["acme/large", "acme/small"]
+"""
+
+BROKEN = GOOD.replace("first_token = 0", "first_token = 0, faults = { server_error = 1.0 }")
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> str:
+    return written(tmp_path, GOOD)
+
+
+def written(folder: Path, text: str) -> str:
+    file = folder / "dispatcher.toml"
+    file.write_text(text)
+    return str(file)
+
+
+def run(*arguments: str, typed: str | None = None) -> Result:
+    return CliRunner().invoke(main, arguments, input=typed, catch_exceptions=False)
+
+
+# --- help and version ---------------------------------------------------------------------------
+
+
+def test_help_names_every_command_and_shows_how_to_begin() -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    assert set(main.commands) == {"serve", "check", "chat", "models"}
+    for name in main.commands:
+        assert f"\n  {name} " in result.stdout
+    assert 'llm-dispatcher chat "Why is the sky blue?"' in result.stdout
+
+
+@pytest.mark.parametrize("command", ["serve", "check", "chat", "models"])
+def test_each_commands_help_has_examples_and_explains_its_options(command: str) -> None:
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert f"Examples:\n    llm-dispatcher {command}" in result.stdout
+    options = [each for each in main.commands[command].params if isinstance(each, click.Option)]
+    assert all(option.help for option in options)
+
+
+def test_version_is_one_line() -> None:
+    result = run("--version")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("llm-dispatcher ")
+    assert result.stdout.count("\n") == 1
+
+
+def test_help_needs_neither_trio_nor_httpx_nor_msgspec() -> None:
+    code = (
+        "import sys; from llm_dispatcher.runtime.cli import main; main(['--help'], standalone_mode=False); "
+        "sys.exit(any(name in sys.modules for name in ('trio', 'httpx', 'msgspec', 'rich')))"
+    )
+    # The source folders may be importable by path alone.
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, stdout=subprocess.DEVNULL, check=False
+    )
+    assert done.returncode == 0
+
+
+# --- check --------------------------------------------------------------------------------------
+
+
+def test_check_shows_who_is_served_and_why_others_are_not(good: str) -> None:
+    result = run("check", good)
+    assert result.exit_code == 0
+    assert "acme/small" in result.stdout
+    assert "set TEST_CLI_NOT_SET" in result.stdout
+
+
+def test_check_of_the_packaged_default_is_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LLM_DISPATCHER_CONFIG", raising=False)
+    assert run("check").exit_code == 0
+
+
+def test_check_can_speak_json(good: str) -> None:
+    result = run("check", good, "--json")
+    told = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert told["ok"] is True
+    assert [vendor["name"] for vendor in told["vendors"]] == ["acme", "absent"]
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (GOOD.replace("context", "contekst"), "contekst"),
+        (GOOD.replace("acme/large", "acme/huge"), "no model 'huge'"),
+        (GOOD.replace("first_token = 0", "first_token = 'soon'"), "first_token"),
+        ("[[vendors", "dispatcher.toml"),
+    ],
+)
+def test_check_of_a_bad_file_names_the_place_on_standard_error_and_exits_with_2(
+    tmp_path: Path, text: str, place: str
+) -> None:
+    file = written(tmp_path, text)
+    result = run("check", file)
+    assert result.exit_code == 2
+    assert place in result.stderr
+    assert "1 problem in the configuration" in result.stderr
+    assert result.stdout == ""
+    as_json = run("check", file, "--json")
+    told = json.loads(as_json.stdout)
+    assert as_json.exit_code == 2
+    assert told["ok"] is False
+    assert len(told["problems"]) == 1
+
+
+@pytest.mark.parametrize("command", [["check"], ["models", "--config"], ["chat", "hello", "--config"]])
+def test_a_file_that_is_not_there_is_an_error_of_the_configuration(
+    tmp_path: Path, command: list[str]
+) -> None:
+    missing = str(tmp_path / "nowhere.toml")
+    result = run(*command, missing)
+    assert result.exit_code == 2
+    assert missing in result.stderr
+
+
+# --- models -------------------------------------------------------------------------------------
+
+
+def test_models_lists_models_routes_and_modes_of_what_is_served(good: str) -> None:
+    result = run("models", "--config", good)
+    rows = {line.split()[0]: line for line in result.stdout.splitlines()}
+    assert result.exit_code == 0
+    assert rows["small"].split() == ["small", "model", "32k", "1", "2", "acme/small", "(simulated)"]
+    assert rows["large"].split()[3:5] == ["?", "?"]
+    assert rows["default"].split(maxsplit=2)[1:] == ["route", "priority: acme/large, acme/small"]
+    assert rows["auto"].split()[1] == "mode"
+    assert "elsewhere" not in result.stdout
+
+
+# --- chat ---------------------------------------------------------------------------------------
+
+
+def test_chat_prints_the_answer_and_about_it_on_standard_error(good: str) -> None:
+    result = run("chat", "--config", good, "--model", "small", "How", "do", "otters", "sleep?")
+    assert result.exit_code == 0
+    assert "How do otters sleep?" in result.stdout
+    assert result.stdout.count("\n") == 1
+    assert result.stderr.startswith("acme/small | ")
+    assert "tokens | $0.000" in result.stderr
+    assert "1 attempt |" in result.stderr
+
+
+def test_a_streamed_answer_is_the_same_text(good: str) -> None:
+    asked = ["chat", "--config", good, "--model", "large", "Otters?"]
+    whole, streamed = run(*asked), run(*asked, "--stream")
+    assert streamed.exit_code == 0
+    assert streamed.stdout == whole.stdout
+    assert "cost unknown" in streamed.stderr
+
+
+@pytest.mark.parametrize("text", [[], ["-"]])
+def test_chat_reads_the_question_from_standard_input(good: str, text: list[str]) -> None:
+    result = run("chat", "--config", good, "--model", "small", *text, typed="Otters, then?\n")
+    assert result.exit_code == 0
+    assert "Otters, then?" in result.stdout
+
+
+def test_chat_without_any_question_is_a_mistake(good: str) -> None:
+    result = run("chat", "--config", good, typed="  \n")
+    assert result.exit_code == 2
+    assert "no question" in result.stderr
+
+
+def test_an_answer_that_was_cut_says_so(good: str) -> None:
+    result = run("chat", "--config", good, "--model", "small", "--max-tokens", "3", "Otters?")
+    assert "cut at the token limit" in result.stderr
+
+
+def test_chat_can_speak_json(good: str) -> None:
+    asked = ["chat", "--config", good, "--model", "small", "--json", "Otters?"]
+    told = json.loads(run(*asked).stdout)
+    assert "Otters?" in told["text"]
+    assert told["vendor"] == "acme"
+    lines = run(*asked, "--stream").stdout
+    deltas = [json.loads(line)["text"] for line in lines.splitlines() if line.startswith('{"type":"text"')]
+    assert "".join(deltas) == told["text"]
+
+
+def test_chat_with_a_model_nobody_serves_says_so_and_exits_with_1(good: str) -> None:
+    result = run("chat", "--config", good, "--model", "elsewhere", "Otters?")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("UnknownModel: ")
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("more", [[], ["--stream"]])
+def test_chat_with_a_vendor_that_fails_exits_with_1(tmp_path: Path, more: list[str]) -> None:
+    text = BROKEN + "\n[retry.backoff]\nbase = 0\ncap = 0\n"
+    result = run("chat", "--config", written(tmp_path, text), "--model", "small", "Otters?", *more)
+    assert result.exit_code == 1
+    assert "acme" in result.stderr
+
+
+def test_a_duration_that_is_none_is_a_mistake(good: str) -> None:
+    result = run("chat", "--config", good, "--timeout", "soon", "Otters?")
+    assert result.exit_code == 2
+    assert "'soon' is not a duration" in result.stderr
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_chat_quietly_with_130(tmp_path: Path) -> None:
+    file = written(tmp_path, GOOD.replace("tokens_per_second = 1e6", "tokens_per_second = 0.01"))
+    code = "from llm_dispatcher.runtime.cli import main; main()"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "chat", "--stream", "--config", file, "--model", "small", "Otters?"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as chat:
+        assert chat.stdout is not None
+        assert chat.stdout.read(1)
+        chat.send_signal(signal.SIGINT)
+        _, about = chat.communicate(timeout=30)
+    assert chat.returncode == 130
+    assert about == b""
