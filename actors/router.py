@@ -23,9 +23,8 @@ from .policies import Candidate, Policy, View
 
 __all__ = ["Router", "RoutingRule", "RoutingTable", "Selection"]
 
-_PATIENT_SHARE = 0.25
-_PATIENT_SECONDS = 10.0
-"""The longest wait at one deployment while others are left: a quarter of the time there is, at most 10 s."""
+_BRIEF = 0.25
+"""Seconds for which waiting at the preferred deployment is better than going to the next one."""
 
 
 class Selection(Struct, frozen=True):
@@ -159,7 +158,7 @@ class Router:
         route, plan, position = declined.route, declined.plan, declined.position
         refused = declined.refused
         while position < len(plan):
-            patience = self._patience(route, now, alone=position + 1 == len(plan))
+            patience = self._patience(declined, now)
             reserve = Reserve(route, plan, position, refused, patience, declined.desperate)
             try:
                 return self._forward(reserve)
@@ -179,9 +178,10 @@ class Router:
         return Forward(vendor, reserve)
 
     @staticmethod
-    def _patience(route: Route, now: float, *, alone: bool) -> float:
-        left = max(0.0, route.deadline - now)
-        return left if alone and len(route.tried) == 0 else min(_PATIENT_SHARE * left, _PATIENT_SECONDS)
+    def _patience(declined: Declined, now: float) -> float:
+        """How long a wait is worth having: all the time there is where nobody else is left to ask."""
+        left = max(0.0, declined.route.deadline - now)
+        return left if declined.desperate or len(declined.plan) == 1 else min(_BRIEF, left)
 
     @staticmethod
     def _soonest(refused: tuple[Refused, ...], deadline: float) -> str | None:

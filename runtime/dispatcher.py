@@ -261,7 +261,7 @@ class Dispatcher:
     # --- telling ----------------------------------------------------------------------------
 
     def statistics(self) -> Statistics:
-        """What has happened since the start."""
+        """What has happened since the start, up to the outcomes that the statistics' actor has taken in yet."""
         return self._ledger.statistics()
 
     def actors(self) -> dict[str, ChildStatistics]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["describe"]
 
 _SCRUBBED_FROM = 8
-"""Shorter keys are placeholders such as `none`; hiding them everywhere would only disfigure words."""
+"""Shorter keys are stand-ins such as `none`; hiding them everywhere would only disfigure words."""
 
 
 def describe(loaded: Loaded) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Usd(Decimal):
     """Dollars, at least 0, exact: `0.15`, `"0.15"`."""
 
 
-_DURATIONS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_MILLISECONDS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SIZES: Final = {
     "": 1,
     "b": 1,
@@ -58,7 +58,7 @@ def _seconds(raw: Any) -> Seconds:
         pieces = list(_DURATION.finditer(text))
         if not pieces or "".join(piece.group() for piece in pieces) != text:
             raise ValueError(f"{raw!r} is not a duration; write it like 3, '250ms', '3s', '1m30s' or '2h'")
-        value = sum(float(piece[1]) * _DURATIONS[piece[2]] for piece in pieces)
+        value = sum(float(piece[1]) * _MILLISECONDS[piece[2]] for piece in pieces) / 1000
     if not 0 <= value < math.inf:
         raise ValueError(f"a duration is at least 0 and finite, not {raw!r}")
     return Seconds(value)

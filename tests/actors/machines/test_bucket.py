@@ -217,6 +217,35 @@ def test_many_rising_levels_are_forgotten_only_to_the_cautious_side() -> None:
     assert len(bucket._levels._lows) <= bucket._levels.KEPT
 
 
+def test_a_moment_of_rest_is_remembered_through_many_later_reservations() -> None:
+    bucket = TokenBucket(rate=1, burst=1000)
+    bucket.take(5, 0)
+    mark = bucket.mark
+    for _ in range(200):
+        bucket.take(2, 10)
+    before = bucket.available(10)
+    bucket.refund(5, 10, mark)
+    assert bucket.available(10) == before
+
+
+def test_what_the_vendor_says_is_left_is_not_raised_by_refunds_of_earlier_work() -> None:
+    bucket = TokenBucket(rate=1, burst=10)
+    bucket.take(4, 0)
+    mark = bucket.mark
+    bucket.cap_available(1, 0)
+    bucket.refund(4, 0, mark)
+    assert bucket.available(0) == 1
+
+
+def test_work_reserved_under_an_earlier_limit_is_not_refunded_into_the_present_one() -> None:
+    bucket = TokenBucket(rate=1, burst=10)
+    bucket.take(4, 0)
+    mark = bucket.mark
+    bucket.rescale(0.1, 10, 0)
+    bucket.refund(4, 0, mark)
+    assert bucket.available(0) == pytest.approx(6)
+
+
 def test_a_drained_bucket_starts_its_first_unit_at_the_end_and_the_next_at_its_rate() -> None:
     bucket = TokenBucket(rate=2, burst=10)
     bucket.drain_until(7)

@@ -87,6 +87,12 @@ def test_the_parts_of_a_duration_add_up(minutes: int, seconds: int, milliseconds
     assert decode(Seconds, written) == pytest.approx(minutes * 60 + seconds + milliseconds / 1000)
 
 
+def test_a_duration_in_milliseconds_is_the_same_as_in_seconds() -> None:
+    assert [decode(Seconds, f"{n}ms") for n in range(2000)] == [
+        decode(Seconds, n / 1000) for n in range(2000)
+    ]
+
+
 @given(st.decimals(0, 10_000, places=6))
 def test_dollars_are_exact(amount: Decimal) -> None:
     assert decode(Usd, str(amount)) == amount
