@@ -29,10 +29,10 @@ from ..actors.supervisor import Child, ChildStatistics, Supervisor
 from ..actors.vendor import Vendor as VendorActor
 from ..actors.vendor import VendorState
 from .canon import Request
-from .config import Config, Loaded, Vendor, load, load_mapping
+from .config import Config, ConfigError, Loaded, Problem, Vendor, load, load_mapping
 from .config.serving import serving
 from .deployment import Deployment
-from .dialects import dialect_class
+from .dialects import Dialect, dialect_class
 from .dispatch import EventStream, House, RetryPolicy, answer
 from .plan import Planned, plan_deployments, routing_table, vendor_spec
 from .reply import Reply
@@ -88,12 +88,11 @@ class Dispatcher:
         names = {*POLICIES, *(policies or {})}
         if isinstance(config, Config):
             settled = config
-        elif isinstance(config, Loaded):
-            settled = config.config
         elif isinstance(config, Mapping):
             settled = load_mapping(config, policies=names)
         else:
-            settled = load(config, policies=names).config
+            loaded = config if isinstance(config, Loaded) else load(config, policies=names)
+            settled = loaded.config
         return cls(
             settled,
             policies=policies or {},
@@ -200,11 +199,22 @@ class Dispatcher:
             name=planned.name,
             vendor=vendor.name,
             model=planned.model,
-            dialect=dialect_class(vendor.dialect)(planned.target()),
+            dialect=self._dialect(planned),
             transport=transports[vendor.name],
             timeouts=vendor.timeouts or self.config.timeouts,
             mailbox=mailbox,
         )
+
+    @staticmethod
+    def _dialect(planned: Planned) -> Dialect:
+        """The deployment's dialect. Raises `ConfigError` for options that it does not take."""
+        try:
+            return dialect_class(planned.vendor.dialect)(planned.target())
+        except ValueError as error:
+            remedy = "see the dialect's module for its options"
+            raise ConfigError(
+                [Problem("", f"vendors ({planned.vendor.name})", str(error), remedy)]
+            ) from error
 
     def _child(self, name: str, mailbox: Mailbox[Any], birth: Any, **more: Any) -> Child:
         async def live() -> None:

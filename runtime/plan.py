@@ -1,13 +1,11 @@
 """From a configuration to what the actors need: specifications, candidates and the routing table. Pure.
 
-The naming rule: a deployment is called `vendor/model`; further keys of the same vendor make further
-deployments, `vendor/model#2` and so on, each an account with limits and a health of its own.
+Deployments are named by `config.serving.placements`; each key is an account with limits and a health of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -16,18 +14,12 @@ from ..actors.machines.breaker import BreakerSettings
 from ..actors.policies import Candidate
 from ..actors.router import RoutingRule, RoutingTable, Selection
 from ..actors.vendor import DeploymentSpec, LimitSpec, VendorSpec
-from .config.schema import Config, Limits, Mode, Model, Rule, TargetTable, Vendor
+from .config.modes import modes as configured_modes
+from .config.schema import Config, Limits, Model, Rule, TargetTable, Vendor
+from .config.serving import keys, placements
 from .dialects import Target
 
-__all__ = ["BUILT_IN_MODES", "Planned", "plan_deployments", "routing_table", "vendor_spec"]
-
-BUILT_IN_MODES: Final[Mapping[str, Mode]] = {
-    "fast": Mode(policy="fastest"),
-    "sophisticated": Mode(policy="best"),
-    "cost_saving": Mode(policy="cheapest"),
-    "auto": Mode(policy="balanced"),
-}
-"""The modes that exist without being written. A mode orders deployments; it never touches the request."""
+__all__ = ["Planned", "plan_deployments", "routing_table", "vendor_spec"]
 
 
 class Planned(Struct, frozen=True, kw_only=True):
@@ -70,17 +62,11 @@ class Planned(Struct, frozen=True, kw_only=True):
 def plan_deployments(vendors: Iterable[Vendor]) -> Iterator[Planned]:
     """Every deployment of the served vendors, in the configuration's order."""
     for vendor in vendors:
-        keys: Sequence[str | None] = [key for key in vendor.api_keys if key] or [vendor.api_key]
-        for model in vendor.models:
-            for number, key in enumerate(keys, 1):
-                suffix = "" if number == 1 else f"#{number}"
-                yield Planned(
-                    name=f"{vendor.name}/{model.name}{suffix}",
-                    vendor=vendor,
-                    model=model,
-                    account=f"key-{number}",
-                    key=key,
-                )
+        accounts = {key: f"key-{number}" for number, key in enumerate(keys(vendor), 1)}
+        for place in placements(vendor):
+            yield Planned(
+                name=place.name, vendor=vendor, model=place.model, account=accounts[place.key], key=place.key
+            )
 
 
 def _limits(limits: Limits) -> LimitSpec:
@@ -123,6 +109,9 @@ def routing_table(config: Config, planned: Sequence[Planned]) -> RoutingTable:
     for each, candidate in zip(planned, everything, strict=True):
         by_target.setdefault(each.model.name, []).append(candidate)
         by_target.setdefault(f"{each.vendor.name}/{each.model.name}", []).append(candidate)
+    for each, candidate in zip(planned, everything, strict=True):
+        # The first key's deployment is called like all of them together, and stands for all.
+        by_target.setdefault(each.name, [candidate])
     names = {name: Selection(tuple(found), config.policy) for name, found in by_target.items()}
     for route in config.routes:
         names[route.name] = Selection(_targets(route.targets, by_target), route.policy)
@@ -132,7 +121,7 @@ def routing_table(config: Config, planned: Sequence[Planned]) -> RoutingTable:
             mode.policy,
             mode.minimum_quality,
         )
-        for name, mode in {**BUILT_IN_MODES, **config.modes}.items()
+        for name, mode in configured_modes(config).items()
     }
     return RoutingTable(names, modes, tuple([_rule(each) for each in config.rules]))
 

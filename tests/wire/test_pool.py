@@ -310,7 +310,6 @@ async def test_a_storm_of_cancellations_loses_no_slot(autojump_clock: MockClock,
             for _ in range(2000):
                 nursery.start_soon(storm.request)
         transport = storm.transport
-        print(storm.ends)
         # The storm was one: each kind of end was met often.
         assert storm.ends["cancelled"] > 200
         assert storm.ends["answered"] > 200
