@@ -1,0 +1,124 @@
+"""The daemon from outside: bad input, signals, a bad configuration."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from .conftest import COMMAND, CONFIG, Daemon
+
+CHAT = "/chat/completions"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (b"{", 400, "JSON"),
+        (b"[]", 400, "object"),
+        (b'{"model": 1, "messages": []}', 400, "model"),
+        (b'{"model": "talker"}', 400, "messages"),
+        (b'{"model": "talker", "messages": [{"role": "king", "content": "x"}]}', 400, "messages[0].role"),
+        (b'{"model": "talker", "messages": [{"role": "user", "content": [{"type": "text"}]}]}', 400, "text"),
+        (b'{"model": "talker", "messages": [{"role": "user", "content": "x"}], "mode": "no"}', 404, "no"),
+        (b"x" * 70_000, 413, "65536"),
+        (b"\xff\xfe", 400, "JSON"),
+    ],
+)
+def test_bad_input_is_answered_clearly_and_the_daemon_goes_on(
+    daemon: Daemon, body: bytes, status: int, words: str
+) -> None:
+    answer = httpx.post(daemon.url + CHAT, content=body)
+    assert answer.status_code == status
+    assert words in answer.json()["error"]["message"]
+    assert httpx.get(daemon.url.replace("/v1", "/health")).status_code == 200
+
+
+def test_unknown_paths_and_methods_say_what_there_is(daemon: Daemon) -> None:
+    assert "/v1/chat/completions" in httpx.get(daemon.url + "/nothing").json()["error"]["message"]
+    answer = httpx.get(daemon.url + CHAT)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+def test_statistics_tell_what_happened(daemon: Daemon) -> None:
+    body = {"model": "talker", "messages": [{"role": "user", "content": "hello"}], "mode": "fast"}
+    httpx.post(daemon.url + CHAT, json=body)
+    stats = httpx.get(daemon.url + "/stats").json()
+    assert stats["statistics"]["vendors"]["sim"]["succeeded"] >= 1
+    assert stats["statistics"]["modes"]["fast"]["input_tokens"] > 0
+    assert stats["vendors"]["sim"]["deployments"]["sim/talker"]["circuit"] == "closed"
+    assert stats["actors"]["router"]["state"] == "alive"
+
+
+def test_a_client_that_leaves_ends_the_exchange_with_the_vendor(daemon: Daemon) -> None:
+    body = {"model": "drawler", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
+    with httpx.stream("POST", daemon.url + CHAT, json=body) as answer:
+        next(answer.iter_lines())
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:
+        stats = httpx.get(daemon.url + "/stats").json()
+        if stats["vendors"]["slow"]["deployments"]["slow/drawler"]["in_flight"] == 0:
+            break
+    assert stats["statistics"]["vendors"]["slow"]["errors"]["client_gone"] >= 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly_and_lets_requests_finish(own_daemon: Daemon, number: int) -> None:
+    answers: list[httpx.Response] = []
+    body = {"model": "drawler", "max_tokens": 5, "messages": [{"role": "user", "content": "hello"}]}
+    request = threading.Thread(
+        target=lambda: answers.append(httpx.post(own_daemon.url + CHAT, json=body, timeout=20))
+    )
+    request.start()
+    while (
+        httpx.get(own_daemon.url + "/stats").json()["vendors"]["slow"]["deployments"]["slow/drawler"][
+            "in_flight"
+        ]
+        < 1
+    ):
+        pass
+    assert own_daemon.stop(number) == 0
+    request.join()
+    assert answers[0].status_code == 200
+
+
+def test_a_second_signal_ends_it_at_once(own_daemon: Daemon) -> None:
+    body = {"model": "drawler", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
+    with httpx.stream("POST", own_daemon.url + CHAT, json=body, timeout=20) as answer:
+        lines = answer.iter_lines()
+        next(lines)
+        own_daemon.process.send_signal(signal.SIGTERM)
+        stderr = own_daemon.process.stderr
+        assert stderr is not None
+        assert "draining" in stderr.readline()
+        assert own_daemon.stop(signal.SIGTERM) == 130
+
+
+def test_a_bad_configuration_is_refused_with_file_key_and_remedy(tmp_path: Path) -> None:
+    config = tmp_path / "bad.toml"
+    config.write_text(CONFIG.replace("max_body", "max_bdy"), encoding="utf-8")
+    done = subprocess.run(
+        [*COMMAND, "serve", "--config", str(config)], capture_output=True, text=True, timeout=20
+    )
+    assert done.returncode == 2
+    assert "bad.toml" in done.stderr
+    assert "server.max_bdy" in done.stderr
+    assert "max_body" in done.stderr.replace("server.max_bdy", "")
+
+
+def test_a_port_in_use_is_said_so(tmp_path: Path) -> None:
+    config = tmp_path / "dispatcher.toml"
+    config.write_text(CONFIG, encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [*COMMAND, "serve", "--config", str(config), "--port", port]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1
+    assert "in use" in done.stderr
+    assert "--port" in done.stderr
