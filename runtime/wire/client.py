@@ -207,7 +207,11 @@ class ResponseBody(httpx.AsyncByteStream):
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        """Close the connection, unless the body was received whole. Waits for nothing."""
+        """Close the connection, unless the body was received whole. Waits for nothing.
+
+        The end of a chunked body comes after its last event: who stops reading at that event gives
+        up the connection, who reads on to the end keeps it.
+        """
         if self._connection is not None:
             self._give_up(self._connection)
 

@@ -67,7 +67,11 @@ class Connection:
         return self._stream
 
     def is_quiet(self) -> bool:
-        """Whether the peer has neither closed nor sent anything unasked. Only sockets can tell; others count as quiet."""
+        """Whether the peer has neither closed nor sent anything unasked.
+
+        Only sockets can tell; other streams count as quiet. So do bytes that the TLS layer has
+        taken in but not decrypted yet.
+        """
         return self._socket is None or self._socket.is_quiet()
 
     def close(self) -> None:
@@ -206,8 +210,11 @@ class Connection:
             # The peer has begun a good answer and wants the rest of the request.
             return
         try:
-            while not parser.complete and sum(map(len, parser.pieces)) < MAX_EARLY_ANSWER_BYTES:
+            gathered = 0
+            while not parser.complete and gathered < MAX_EARLY_ANSWER_BYTES:
+                known = len(parser.pieces)
                 await self._receive(timeout)
+                gathered += sum(map(len, parser.pieces[known:]))
         except httpx.TransportError:
             # The status stands. Who reads the body to its end will meet the same error again.
             parser.forbid_reuse()

@@ -37,6 +37,10 @@ class ClientLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_waiting: int = 1024
     idle_expiry: float = 30.0
 
+    def __post_init__(self) -> None:
+        if self.max_connections < 1 or self.max_waiting < 0 or self.idle_expiry < 0:
+            raise ValueError(f"limits make no sense: {self}")
+
 
 class OriginStatistics(msgspec.Struct, frozen=True):
     """The connections to one origin: `open` is `idle` plus `busy`."""

@@ -14,7 +14,7 @@ import re
 import msgspec
 
 MAX_EVENT_BYTES = 1 << 20
-"""Default bound of one event. The largest recorded events of any vendor are inline images below this."""
+"""Default bound of one event, in bytes. Streams that carry images inline need a larger one."""
 
 _BOM = b"\xef\xbb\xbf"
 _DIGITS = re.compile(rb"[0-9]{1,15}")

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 import httpx
 import trio
 import trio.testing
-
 from llm_dispatcher.runtime.wire.client import TrioTransport
 
 URL = "http://vendor.test/v1/chat"
@@ -19,7 +18,9 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 class MemoryStream(trio.abc.Stream):
     """One end of a connection in memory, which knows whether it was closed."""
 
-    def __init__(self, inner: trio.StapledStream[trio.testing.MemorySendStream, trio.testing.MemoryReceiveStream]):
+    def __init__(
+        self, inner: trio.StapledStream[trio.testing.MemorySendStream, trio.testing.MemoryReceiveStream]
+    ):
         self._inner = inner
         self.closed = False
 

@@ -7,10 +7,21 @@ import httpx
 import pytest
 import trio
 import trio.testing
+from llm_dispatcher.runtime.wire.client import ClientLimits, TrioTransport
 from trio.testing import MockClock
 
-from llm_dispatcher.runtime.wire.client import ClientLimits, TrioTransport
-from tests.wire.client_peers import OK, Peer, answering, busy, fetch, hang, opened, playing, post, read_request
+from tests.wire.client_peers import (
+    OK,
+    Peer,
+    answering,
+    busy,
+    fetch,
+    hang,
+    opened,
+    playing,
+    post,
+    read_request,
+)
 from tests.wire.test_client_sockets import client_context, over_tls, server_context
 
 STREAMED = [
@@ -47,7 +58,9 @@ class Parts(httpx.AsyncByteStream):
 
 
 async def streamed(transport: TrioTransport) -> None:
-    response = await transport.handle_async_request(post(timeout={"read": 9, "write": 9, "connect": 9, "pool": 9}))
+    response = await transport.handle_async_request(
+        post(timeout={"read": 9, "write": 9, "connect": 9, "pool": 9})
+    )
     try:
         assert b"".join([piece async for piece in response.aiter_raw()]) == b"abcd"
     finally:
@@ -104,7 +117,9 @@ async def refuse_early(stream: trio.abc.Stream) -> None:
 Scenario = Callable[[TrioTransport], Awaitable[None]]
 
 
-async def cancel_at(scenario: Scenario, script: Callable[[trio.abc.Stream], Awaitable[None]], step: CancelAtStep) -> bool:
+async def cancel_at(
+    scenario: Scenario, script: Callable[[trio.abc.Stream], Awaitable[None]], step: CancelAtStep
+) -> bool:
     """Whether the scenario was cut short."""
     async with playing(script, dial_seconds=1) as peer:
         transport = TrioTransport(dial=peer.dial, limits=ClientLimits(max_connections=1))
@@ -150,7 +165,7 @@ def test_a_cancellation_at_any_step_leaves_nothing_behind(
 
 
 async def over_sockets(step: CancelAtStep, tls: bool) -> bool:
-    listener, = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listener.socket.getsockname()[1]
     left: list[bool] = []
 
@@ -171,7 +186,9 @@ async def over_sockets(step: CancelAtStep, tls: bool) -> bool:
         with step.scope:
             step.watch_this_task()
             url = f"{'https' if tls else 'http'}://localhost:{port}/"
-            response = await transport.handle_async_request(post(url=url, timeout={"read": 9, "connect": 9, "write": 9}))
+            response = await transport.handle_async_request(
+                post(url=url, timeout={"read": 9, "connect": 9, "write": 9})
+            )
             try:
                 assert await response.aread() == b"abcd"
             finally:

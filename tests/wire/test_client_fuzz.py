@@ -4,9 +4,9 @@ import httpx
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from llm_dispatcher.runtime.wire.client import TrioTransport
 from trio.testing import MockClock
 
-from llm_dispatcher.runtime.wire.client import TrioTransport
 from tests.wire.client_peers import busy, fetch, opened, playing, post
 
 fragments = st.sampled_from(

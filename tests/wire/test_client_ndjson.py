@@ -1,19 +1,27 @@
 """The line splitter against `bytes.split`, cut anywhere."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from llm_dispatcher.runtime.wire.ndjson import LineSplitter, OversizedLine
 
-bodies = st.lists(st.sampled_from([b"a", b"{}", b"\r\n", b"\n", b"\r", "é".encode()]), max_size=40).map(b"".join)
+bodies = st.lists(st.sampled_from([b"a", b"{}", b"\r\n", b"\n", b"\r", "é".encode()]), max_size=40).map(
+    b"".join
+)
+
+
+def feed_all(splitter: LineSplitter, pieces: list[bytes]) -> None:
+    for piece in pieces:
+        splitter.feed(piece)
 
 
 @given(bodies, st.lists(st.integers(0, 80)))
 def test_where_the_network_cuts_makes_no_difference(body: bytes, cuts: list[int]) -> None:
     edges = [0, *sorted(min(cut, len(body)) for cut in cuts), len(body)]
     splitter = LineSplitter()
-    lines = [line for a, b in zip(edges, edges[1:], strict=False) for line in splitter.feed(body[a:b])]
+    lines = [line for a, b in pairwise(edges) for line in splitter.feed(body[a:b])]
     *whole, last = body.split(b"\n")
     assert lines == [line for line in (line.removesuffix(b"\r") for line in whole) if line]
     assert splitter.close() == (last.removesuffix(b"\r") or None)
@@ -38,6 +46,5 @@ def test_an_overlong_line_is_refused_after_those_before_it(body: bytes, limit: i
 def test_an_endless_line_is_refused_at_the_limit() -> None:
     splitter = LineSplitter(100)
     with pytest.raises(OversizedLine) as caught:
-        for _ in range(102):
-            splitter.feed(b"x")
+        feed_all(splitter, [b"x"] * 102)
     assert caught.value.limit == 100

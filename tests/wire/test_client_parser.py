@@ -4,7 +4,6 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from llm_dispatcher.runtime.wire.client_parser import MAX_HEAD_BYTES, MAX_HEADERS, ResponseParser
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -23,6 +22,11 @@ def parse(*pieces: bytes, answers_head: bool = False, ended: bool = False) -> tu
     if ended and not parser.complete:
         parser.end()
     return parser, body
+
+
+def feed_all(parser: ResponseParser, pieces: list[bytes]) -> None:
+    for piece in pieces:
+        parser.feed(piece)
 
 
 @pytest.mark.parametrize(
@@ -127,12 +131,13 @@ def test_an_illegal_response_is_refused_byte_by_byte_too(response: bytes) -> Non
 def test_what_never_ends_is_cut_at_the_limit(endless: bytes) -> None:
     parser, _ = parse(endless)
     with pytest.raises(httpx.RemoteProtocolError):
-        for _ in range(MAX_HEAD_BYTES // 100 + 2):
-            parser.feed(b"x" * 100)
+        feed_all(parser, [b"x" * 100] * (MAX_HEAD_BYTES // 100 + 2))
     assert not parser.complete
 
 
-@pytest.mark.parametrize("response", [OK + b"Content-Length: 4\r\n\r\nabcd", CHUNKED + b"2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n"])
+@pytest.mark.parametrize(
+    "response", [OK + b"Content-Length: 4\r\n\r\nabcd", CHUNKED + b"2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n"]
+)
 def test_a_premature_end_is_never_a_clean_one(response: bytes) -> None:
     for cut in range(len(response)):
         with pytest.raises(httpx.RemoteProtocolError):
@@ -172,7 +177,9 @@ pieces = st.lists(
 
 
 @given(st.booleans(), pieces, st.booleans())
-def test_garbage_is_refused_or_read_and_nothing_else(legal_start: bool, parts: list[bytes], answers_head: bool) -> None:
+def test_garbage_is_refused_or_read_and_nothing_else(
+    legal_start: bool, parts: list[bytes], answers_head: bool
+) -> None:
     parts = [part for part in ([OK] if legal_start else []) + parts if part]
     try:
         parser, _ = parse(*parts, answers_head=answers_head, ended=True)

@@ -4,8 +4,8 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from llm_dispatcher.runtime.wire.client_request import JOINED_BODY_BYTES, encode, origin_of
+
 from tests.wire.client_peers import post
 
 
@@ -32,7 +32,9 @@ def test_the_port_belongs_to_host_unless_it_is_the_usual_one() -> None:
 
 
 def test_the_query_is_part_of_the_target_and_the_fragment_is_not() -> None:
-    assert encode(post(url="http://a/b?alt=sse&k=%20#f")).first.startswith(b"POST /b?alt=sse&k=%20 HTTP/1.1\r\n")
+    assert encode(post(url="http://a/b?alt=sse&k=%20#f")).first.startswith(
+        b"POST /b?alt=sse&k=%20 HTTP/1.1\r\n"
+    )
 
 
 def test_a_get_without_body_says_nothing_of_length() -> None:

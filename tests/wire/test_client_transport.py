@@ -7,10 +7,21 @@ import httpx
 import pytest
 import trio
 import trio.testing
+from llm_dispatcher.runtime.wire.client import ClientLimits, PoolOverflow, StaleConnection, TrioTransport
 from trio.testing import MockClock
 
-from llm_dispatcher.runtime.wire.client import ClientLimits, PoolOverflow, StaleConnection, TrioTransport
-from tests.wire.client_peers import OK, Peer, answering, busy, fetch, hang, opened, playing, post, read_request
+from tests.wire.client_peers import (
+    OK,
+    Peer,
+    answering,
+    busy,
+    fetch,
+    hang,
+    opened,
+    playing,
+    post,
+    read_request,
+)
 
 CHUNKED = (
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nhello,\r\n1\r\n \r\n5\r\nworld\r\n0\r\n\r\n"
@@ -31,7 +42,9 @@ class Parts(httpx.AsyncByteStream):
 
 
 async def test_an_exchange_gives_status_headers_and_body() -> None:
-    async with playing(answering(b"HTTP/1.1 201 Made\r\nX-A: 1\r\nx-a: 2\r\nContent-Length: 2\r\n\r\nok")) as peer:
+    async with playing(
+        answering(b"HTTP/1.1 201 Made\r\nX-A: 1\r\nx-a: 2\r\nContent-Length: 2\r\n\r\nok")
+    ) as peer:
         transport = TrioTransport(dial=peer.dial)
         response = await transport.handle_async_request(post())
         assert await response.aread() == b"ok"
@@ -71,7 +84,9 @@ async def test_a_cut_at_any_byte_of_a_chunked_response_makes_no_difference() -> 
 
 async def test_an_end_at_any_byte_is_an_error_and_never_a_short_answer() -> None:
     for end in range(len(CHUNKED)):
-        async with playing(answering(CHUNKED[:end], then_close=True) if end else _close_after_request) as peer:
+        async with playing(
+            answering(CHUNKED[:end], then_close=True) if end else _close_after_request
+        ) as peer:
             transport = TrioTransport(dial=peer.dial)
             with pytest.raises(httpx.RemoteProtocolError) as caught:
                 await fetch(transport)
@@ -94,7 +109,9 @@ async def test_pieces_arrive_when_they_are_sent(autojump_clock: MockClock) -> No
 
 
 async def test_a_connection_whose_answer_said_close_is_closed() -> None:
-    async with playing(answering(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")) as peer:
+    async with playing(
+        answering(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+    ) as peer:
         transport = TrioTransport(dial=peer.dial)
         assert await fetch(transport) == (200, b"ok")
         assert (opened(transport), peer.open) == (0, 0)
@@ -125,7 +142,9 @@ async def test_a_body_until_the_end_of_the_connection_is_read_to_there() -> None
 
 
 async def test_interim_responses_are_skipped() -> None:
-    async with playing(answering(b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 X\r\nA: b\r\n\r\n" + OK)) as peer:
+    async with playing(
+        answering(b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 X\r\nA: b\r\n\r\n" + OK)
+    ) as peer:
         response = await TrioTransport(dial=peer.dial).handle_async_request(post())
         assert (response.status_code, dict(response.headers)) == (200, {"content-length": "2"})
 
@@ -389,7 +408,10 @@ async def test_a_refusal_while_we_still_write_is_read(autojump_clock: MockClock)
     async with playing(_refuse) as peer:
         transport = TrioTransport(dial=peer.dial)
         endless = Parts(*[b"x"] * 100, pause=1)
-        assert await fetch(transport, post(stream=endless, timeout={"write": 5, "read": 5})) == (413, b"too big")
+        assert await fetch(transport, post(stream=endless, timeout={"write": 5, "read": 5})) == (
+            413,
+            b"too big",
+        )
         assert trio.current_time() < 5
         assert (opened(transport), peer.open) == (0, 0)
 
@@ -438,7 +460,9 @@ async def test_peers_of_one_transport_are_told_apart_in_the_statistics() -> None
         transport = TrioTransport(dial=peer.dial)
         await fetch(transport, post(url="http://a/"))
         held = await transport.handle_async_request(post(url="http://b/", timeout={}))
-        counts = {name: (one.open, one.idle, one.busy) for name, one in transport.statistics().origins.items()}
+        counts = {
+            name: (one.open, one.idle, one.busy) for name, one in transport.statistics().origins.items()
+        }
         await held.aclose()
         return counts
 

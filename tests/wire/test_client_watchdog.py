@@ -8,9 +8,8 @@ from math import inf
 import pytest
 import trio
 import trio.testing
-from trio.testing import MockClock
-
 from llm_dispatcher.runtime.wire.watchdog import Watchdog
+from trio.testing import MockClock
 
 
 class Wait:
@@ -47,7 +46,9 @@ async def test_a_wait_that_ended_in_time_is_left_alone(autojump_clock: MockClock
     assert wait.expired == []
 
 
-async def test_a_later_deadline_replaces_an_earlier_and_the_other_way_round(autojump_clock: MockClock) -> None:
+async def test_a_later_deadline_replaces_an_earlier_and_the_other_way_round(
+    autojump_clock: MockClock,
+) -> None:
     dog, later, earlier = Watchdog(), Wait(), Wait()
     dog.watch(later, 2)
     dog.watch(earlier, 9)
@@ -97,7 +98,9 @@ async def test_its_task_ends_with_the_last_wait(autojump_clock: MockClock) -> No
     def patrols() -> int:
         root = trio.lowlevel.current_root_task()
         assert root is not None
-        return sum(task.name == "read timeouts" for nursery in root.child_nurseries for task in nursery.child_tasks)
+        return sum(
+            task.name == "read timeouts" for nursery in root.child_nurseries for task in nursery.child_tasks
+        )
 
     dog, wait = Watchdog(), Wait()
     dog.watch(wait, 5)

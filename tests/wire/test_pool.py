@@ -6,11 +6,11 @@ import httpx
 import pytest
 import trio
 import trio.testing
-from trio.testing import MockClock
-
 from llm_dispatcher.runtime.wire.client import ClientLimits, PoolOverflow, TrioTransport
 from llm_dispatcher.runtime.wire.client_request import Origin
 from llm_dispatcher.runtime.wire.pool import Pool
+from trio.testing import MockClock
+
 from tests.wire.client_peers import Peer, Script, busy, fetch, playing, post, read_request
 
 A: Origin = ("http", b"a", 80)
@@ -270,7 +270,9 @@ class Storm:
         self._peer = peer
         self._rng = rng
         self._storming = True
-        self.transport = TrioTransport(dial=self._dial, limits=ClientLimits(max_connections=10, max_waiting=100))
+        self.transport = TrioTransport(
+            dial=self._dial, limits=ClientLimits(max_connections=10, max_waiting=100)
+        )
         self.ends: dict[str, int] = {}
 
     def calm(self, peer: Peer) -> None:
@@ -294,7 +296,9 @@ class Storm:
         url = self._rng.choice(["http://a/", "http://a/", "http://a/", "http://b/"])
         with trio.move_on_after(patience):
             try:
-                await fetch(self.transport, post(url=url, timeout={"pool": 0.05, "read": 0.03, "connect": 0.02}))
+                await fetch(
+                    self.transport, post(url=url, timeout={"pool": 0.05, "read": 0.03, "connect": 0.02})
+                )
                 end = "answered"
             except httpx.TransportError as error:
                 end = type(error).__name__
@@ -333,3 +337,9 @@ async def _hold(stream: trio.abc.Stream) -> None:
     await read_request(stream)
     await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n")
     await read_request(stream)
+
+
+@pytest.mark.parametrize("limits", [{"max_connections": 0}, {"max_waiting": -1}, {"idle_expiry": -1.0}])
+def test_limits_under_which_nothing_could_run_are_refused(limits: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="no sense"):
+        ClientLimits(**limits)

@@ -1,17 +1,23 @@
 """The SSE decoder against the HTML standard's rules, and against a slow oracle that sees all bytes at once."""
 
 import re
+from collections.abc import Iterable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from llm_dispatcher.runtime.wire.sse import OversizedEvent, ServerSentEvent, SSEDecoder
 
 
 def decode(*pieces: bytes, limit: int = 1 << 20) -> list[tuple[str | None, bytes]]:
     decoder = SSEDecoder(limit)
     return [(event.event, event.data) for piece in pieces for event in decoder.feed(piece)]
+
+
+def feed_all(decoder: SSEDecoder, pieces: Iterable[bytes]) -> None:
+    for piece in pieces:
+        decoder.feed(piece)
 
 
 def oracle(body: bytes) -> list[tuple[str | None, bytes]]:
@@ -33,8 +39,26 @@ def oracle(body: bytes) -> list[tuple[str | None, bytes]]:
 
 
 alphabet = st.sampled_from(
-    [b"data", b"event", b"id", b"retry", b":", b": ", b" ", b"\r", b"\n", b"\r\n", b"\n\n", b"x", b"\xef\xbb\xbf"]
-    + ["é€😀".encode(), b"\0", b"7", b"data: a\n\n", b"\xff"]
+    [
+        b"data",
+        b"event",
+        b"id",
+        b"retry",
+        b":",
+        b": ",
+        b" ",
+        b"\r",
+        b"\n",
+        b"\r\n",
+        b"\n\n",
+        b"x",
+        b"\xef\xbb\xbf",
+        "é€😀".encode(),
+        b"\0",
+        b"7",
+        b"data: a\n\n",
+        b"\xff",
+    ]
 )
 bodies = st.lists(alphabet, max_size=60).map(b"".join)
 
@@ -58,17 +82,15 @@ def test_where_the_network_cuts_makes_no_difference(body: bytes, cuts: list[int]
         return events, residue, decoder.comments, decoder.last_event_id, decoder.retry
 
     edges = [0, *sorted(min(cut, len(body)) for cut in cuts), len(body)]
-    pieces = [body[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [body[a:b] for a, b in pairwise(edges)]
     assert run(pieces) == run([body]) == run([bytes([byte]) for byte in body])
 
 
 def test_fields_other_than_data_are_kept_in_the_decoder() -> None:
     decoder = SSEDecoder()
-    assert decoder.last_event_id is None
-    assert decoder.retry is None
+    assert (decoder.last_event_id, decoder.retry) == (None, None)
     decoder.feed(b"id: 7\nretry: 1500\n\nid: a\0b\nretry: soon\n\n")
-    assert decoder.last_event_id == "7"
-    assert decoder.retry == 1500
+    assert (decoder.last_event_id, decoder.retry) == ("7", 1500)
 
 
 def test_comments_are_counted_and_never_delivered() -> None:
@@ -116,16 +138,14 @@ def test_close_tells_whether_the_stream_ended_inside_an_event(body: bytes, resid
 def test_an_endless_line_is_refused_at_the_limit() -> None:
     decoder = SSEDecoder(1000)
     with pytest.raises(OversizedEvent) as caught:
-        for _ in range(1001):
-            decoder.feed(b"x" * 10)
+        feed_all(decoder, [b"x" * 10] * 101)
     assert caught.value.limit == 1000
 
 
 def test_an_event_of_endlessly_many_lines_is_refused_at_the_limit() -> None:
     decoder = SSEDecoder(1000)
     with pytest.raises(OversizedEvent):
-        for _ in range(1002):
-            decoder.feed(b"data:\n")
+        feed_all(decoder, [b"data:\n"] * 1002)
 
 
 def test_events_before_an_oversized_one_are_delivered_first() -> None:
