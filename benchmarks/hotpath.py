@@ -42,7 +42,7 @@ _END: Final = (
 _CHAT: Final = {"model": "m", "messages": [{"role": "user", "content": "Tell me about foxes and dogs. " * 4}]}
 
 
-async def _vendor_app(scope: Any, receive: Any, send: Any) -> None:
+async def _vendor_app(_scope: Any, receive: Any, send: Any) -> None:
     body = b""
     more = True
     while more:

@@ -31,8 +31,9 @@ class Door:
 
     def request(self, body: bytes, *, stream: bool, more: Mapping[str, str] | None = None) -> httpx.Request:
         """A POST of `body`. `more`: headers of this request alone."""
+        replaced = {name.encode("ascii") for name in more} if more else ()
         headers = [
-            *self._headers,
+            *(self._headers if not more else [each for each in self._headers if each[0] not in replaced]),
             _STREAM if stream else _PLAIN,
             (b"content-length", str(len(body)).encode()),
         ]

@@ -104,5 +104,7 @@ def expected_fault(recording: Recording) -> FaultClass:
     """The class of a refused recording."""
     text = recording.body.decode("utf-8", "replace")
     return next(
-        kind for status, words, kind in _MESSAGES if status == recording.status and words.lower() in text.lower()
+        kind
+        for status, words, kind in _MESSAGES
+        if status == recording.status and words.lower() in text.lower()
     )
