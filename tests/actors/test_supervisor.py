@@ -57,7 +57,8 @@ async def test_a_child_the_house_needs_escalates(autojump_clock: MockClock) -> N
 
 
 async def test_a_vendor_is_quarantined_and_tried_again_later_and_later(autojump_clock: MockClock) -> None:
-    mortal, told = Mortal(1e9), []
+    mortal = Mortal(1e9)
+    told: list[float | None] = []
     child = Child(
         name="v",
         live=mortal.live,

@@ -23,7 +23,9 @@ def expected(recording: Recording) -> Expected:
         return _collect([json.loads(text)], "message", complete=True)
     payloads = re.findall(r"^data: ?(.*?)\r?$", text, flags=re.MULTILINE)
     chunks = [json.loads(payload) for payload in payloads if payload and payload != "[DONE]"]
-    return _collect(chunks, "delta", complete="[DONE]" in payloads)
+    # An error within the stream is not an end, whatever follows it.
+    complete = "[DONE]" in payloads and not any(chunk.get("error") for chunk in chunks)
+    return _collect(chunks, "delta", complete=complete)
 
 
 def _collect(chunks: list[dict[str, Any]], where: str, *, complete: bool) -> Expected:
@@ -44,6 +46,8 @@ def _collect(chunks: list[dict[str, Any]], where: str, *, complete: bool) -> Exp
             finishes[index] = choice.get("finish_reason") or finishes.get(index)
             mine = calls.setdefault(index, {})
             for position, call in enumerate(message.get("tool_calls") or []):
+                if "function" not in call:
+                    continue
                 entry = mine.setdefault(call.get("index", position), ["", ""])
                 entry[0] += call["function"].get("name") or ""
                 entry[1] += call["function"].get("arguments") or ""

@@ -49,10 +49,9 @@ def dialect(**more: Any) -> Anthropic:
     return Anthropic(Target(**target))
 
 
-def body_of(request: Request, **more: Any) -> dict[str, Any]:
-    stream = dialect(**more).build(request, stream=False).request.stream
-    body: dict[str, Any] = json.loads(b"".join(stream))  # type: ignore[arg-type]
-    return body
+def body_of(request: Request, **more: Any) -> Any:
+    sent = dialect(**more).build(request, stream=False).request
+    return json.loads(sent.read())
 
 
 def decode(*pieces: bytes) -> list[Event]:

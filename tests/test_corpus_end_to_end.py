@@ -1,0 +1,16 @@
+"""Every recorded exchange, dispatched end to end over a real socket, is what its recording holds."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.corpus import folder, needs_corpus
+from tests.corpus.replay import FOLDERS, replay
+
+
+@needs_corpus
+@pytest.mark.parametrize("name", FOLDERS)
+async def test_no_recorded_exchange_is_dispatched_wrong(name: str) -> None:
+    result = await replay(name)
+    assert result.wrong == []
+    assert result.tried.total() == len(folder(name)) > 0
