@@ -99,7 +99,10 @@ def _reset(remaining: str, answer: Answer) -> float | None:
     if text is None:
         return None
     now = _now(answer)
-    value = duration(text)
+    # A plain number first: as a point in time it is larger than any duration that is believed.
+    value = _number(text)
+    if value is None:
+        value = duration(text)
     if value is None:
         value = _date(text)
         return None if value is None or now is None else value - now
