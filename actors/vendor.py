@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from .faults import CONSEQUENCES, FaultClass, Health, Money, Reach
 from .machines.breaker import BreakerSettings, CircuitBreaker, Permit, Refusal, Verdict
-from .machines.bucket import TokenBucket, TooLong, reserve_all
+from .machines.bucket import Reserved, TokenBucket, TooLong, reserve_all
 from .machines.restarts import Quarantine
 from .mailbox import Forward, Mailbox
 from .messages import (
@@ -132,6 +132,8 @@ class _Held(Struct):
     deployment: str
     circuit: Permit
     tokens: float
+    marks: tuple[int, ...]
+    """Where each bucket stood, so that what is given back late is not given back twice."""
     expires_at: float
 
 
@@ -207,12 +209,12 @@ class Vendor:
         circuit = deployment.breaker.admit(now, self._rng, panic=message.desperate)
         if isinstance(circuit, Refusal):
             return Refused(name, Cause.OPEN, circuit.until)
-        start_at = self._take(deployment, message, now, earliest)
-        if isinstance(start_at, TooLong):
+        taken = self._take(deployment, message, now, earliest)
+        if isinstance(taken, TooLong):
             deployment.breaker.release(circuit)
-            cause = Cause.TOO_LARGE if start_at.wait == math.inf else Cause.LIMITED
-            return Refused(name, cause, now + start_at.wait)
-        return self._lease(name, deployment, circuit, message, start_at)
+            cause = Cause.TOO_LARGE if taken.wait == math.inf else Cause.LIMITED
+            return Refused(name, cause, now + taken.wait)
+        return self._lease(name, deployment, circuit, message, taken)
 
     @staticmethod
     def _earliest(deployment: _Deployment, message: Reserve, now: float) -> float | Refused:
@@ -230,32 +232,32 @@ class Vendor:
         return max(earliest, now)
 
     @staticmethod
-    def _take(deployment: _Deployment, message: Reserve, now: float, earliest: float) -> float | TooLong:
+    def _take(deployment: _Deployment, message: Reserve, now: float, earliest: float) -> Reserved | TooLong:
         """Reserve every rate limit from `earliest` on, all or nothing."""
         cost = float(message.route.input_tokens + message.route.output_tokens)
         dimensions = [(bucket, 1.0) for bucket in deployment.dimensions]
         dimensions += [(bucket, cost) for bucket in deployment.token_dimensions]
         if not dimensions:
-            return earliest
+            return Reserved(earliest, ())
         taken = reserve_all(dimensions, earliest, message.patience - (earliest - now))
         if isinstance(taken, TooLong):
             return TooLong(taken.wait + (earliest - now), taken.limiting)
-        return taken.start_at
+        return taken
 
     def _lease(
-        self, name: str, deployment: _Deployment, permit: Permit, message: Reserve, start_at: float
+        self, name: str, deployment: _Deployment, permit: Permit, message: Reserve, taken: Reserved
     ) -> Lease:
         state, route = self._state, message.route
         state.last_permit += 1
         tokens = float(route.input_tokens + route.output_tokens)
-        state.held[state.last_permit] = _Held(name, permit, tokens, route.deadline + _SLACK)
+        state.held[state.last_permit] = _Held(name, permit, tokens, taken.marks, route.deadline + _SLACK)
         deployment.own.in_flight += 1
         deployment.account.in_flight += 1
         return Lease(
             vendor=state.spec.name,
             deployment=name,
             permit=state.last_permit,
-            start_at=start_at,
+            start_at=taken.start_at,
             probe=permit.probe,
             desperate=message.desperate,
         )
@@ -310,17 +312,18 @@ class Vendor:
     def _account(deployment: _Deployment, held: _Held, message: Settle, now: float) -> None:
         """Settle the reserved tokens against the used ones; what is unknown stays as it was reserved."""
         used: float | None = message.tokens
+        requests = len(deployment.dimensions)
         if not message.sent:
-            for bucket in deployment.dimensions:
-                bucket.refund(1.0, now)
+            for bucket, mark in zip(deployment.dimensions, held.marks[:requests], strict=True):
+                bucket.refund(1.0, now, mark)
             used = 0.0
         elif used is None and message.fault is not None:
             used = 0.0 if CONSEQUENCES[message.fault].money is Money.NONE else None
         if used is None:
             return
-        for bucket in deployment.token_dimensions:
+        for bucket, mark in zip(deployment.token_dimensions, held.marks[requests:], strict=True):
             if used < held.tokens:
-                bucket.refund(held.tokens - used, now)
+                bucket.refund(held.tokens - used, now, mark)
             elif used > held.tokens:
                 bucket.charge(used - held.tokens, now)
 

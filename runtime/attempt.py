@@ -46,6 +46,9 @@ _MOST_BODY: Final = 64 * 2**20
 _MOST_REFUSAL: Final = 64 * 2**10
 """Bytes of a whole answer, and of a refusal, that are read at most."""
 
+_LINGER: Final = 0.1
+"""Seconds for which the end of a body is waited for after the vendor's last event."""
+
 _BY_EXCEPTION: Final[tuple[tuple[type[Exception], FaultClass], ...]] = (
     (StaleConnection, FaultClass.STALE_CONNECTION),
     (TLSFailed, FaultClass.TLS),
@@ -123,9 +126,21 @@ class Attempt:
     ) -> None:
         try:
             self._settle()
+            if self._ended and self._pieces is not None:
+                await self._read_out(self._pieces)
         finally:
             if self._response is not None:
                 await self._response.aclose()
+
+    @staticmethod
+    async def _read_out(pieces: AsyncIterator[bytes]) -> None:
+        """Read what is left of a complete stream's body, for a moment: its end lets the connection be used again."""
+        with trio.move_on_after(_LINGER):
+            try:
+                while await anext(pieces, b""):
+                    pass
+            except httpx.HTTPError:
+                return
 
     def _settle(self) -> None:
         """Tell the vendor's actor how it ended. Sync, so that a cancelled task can do it too."""

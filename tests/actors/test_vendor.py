@@ -121,6 +121,17 @@ def test_unused_tokens_are_given_back_and_overdrawn_ones_charged() -> None:
     assert house.refusal(tokens=1).until == 31.0
 
 
+def test_tokens_given_back_late_are_not_given_back_twice() -> None:
+    house = House(LimitSpec(tokens_per_minute=60))
+    early = [house.lease(tokens=20) for _ in range(3)]
+    house.now = 60.0
+    for lease in early:
+        house.settle(lease, tokens=0)
+    for _ in range(3):
+        house.lease(tokens=20)
+    assert house.refusal(tokens=20).cause is Cause.LIMITED
+
+
 def test_a_request_that_was_never_sent_costs_nothing() -> None:
     house = House(LimitSpec(requests_per_minute=60, tokens_per_minute=60, burst=0.0))
     house.settle(house.lease(tokens=60), FaultClass.CLIENT_GONE, sent=False)
