@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from email.utils import formatdate
 from typing import Any, Final, TypeAlias
 
@@ -98,14 +98,14 @@ class Server:
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Accept and serve until cancelled, or until `drain` has ended it."""
-        async with trio.open_nursery() as connections:
+        async with trio.open_nursery() as connections, AsyncExitStack() as stack:
+            for listener in listeners:
+                await stack.enter_async_context(listener)
             with self._accepting:
                 async with trio.open_nursery() as accepting:
                     for listener in listeners:
                         accepting.start_soon(self._accept, listener, connections)
                     task_status.started()
-            for listener in listeners:
-                await listener.aclose()
 
     async def drain(self, deadline: float) -> None:
         """Stop accepting, close idle connections, let running requests end, and cut what is left at `deadline`."""

@@ -82,9 +82,10 @@ class RequestParser:
     def head(self) -> RequestHead | None:
         """The next request's head; None while it is not complete."""
         buffer = self._buffer
-        while buffer[:2] == b"\r\n" and not self._searched:
+        while buffer[:2] == b"\r\n":
             # RFC 9112, 2.2: an empty line before a request is a habit of old clients.
             del buffer[:2]
+            self._searched = 0
         end = buffer.find(b"\r\n\r\n", max(0, self._searched - 3))
         if end < 0:
             self._searched = len(buffer)
