@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -52,7 +53,7 @@ def test_a_date_is_relative_to_the_answers_own() -> None:
 def test_limits_speak_only_when_nothing_remains() -> None:
     assert after(x_ratelimit_remaining_requests="1", x_ratelimit_reset_requests="6m0s") is None
     assert after(x_ratelimit_remaining_requests="0", x_ratelimit_reset_requests="6m0s") == 360
-    anthropic = {
+    anthropic: Any = {
         "anthropic_ratelimit_tokens_remaining": "0",
         "anthropic_ratelimit_tokens_reset": "2026-11-24T10:00:30Z",
     }
