@@ -11,6 +11,7 @@ the ASGI extension `llm_dispatcher.cancel_on_disconnect`), so it need not listen
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -362,7 +363,12 @@ class ServerConnection:
             {"error": {"message": str(error), "type": kind, "param": None, "code": error.code}}
         )
         line = _STATUS_LINES.get(error.status, b"HTTP/1.1 400 Bad Request\r\n")
-        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n" % len(body)
+        # No application has named this request, so the server does.
+        name = os.urandom(12).hex().encode()
+        head = (
+            b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\nx-request-id: req_%b\r\n"
+            % (len(body), name)
+        )
         self._gone = self._gone and not self.parser.buffered
         try:
             await self.write(line + head + self.server.common_headers() + body)

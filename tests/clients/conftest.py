@@ -68,12 +68,12 @@ models = [{ name = "unreachable" }]
 class Daemon:
     """A running daemon."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, *options: str) -> None:
         clean = {
             name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_ENDPOINT"))
         }
         self.process = subprocess.Popen(
-            [*COMMAND, "serve", "--config", str(config)],
+            [*COMMAND, "serve", "--config", str(config), *options],
             stderr=subprocess.PIPE,
             text=True,
             env=clean,

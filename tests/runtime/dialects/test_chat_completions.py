@@ -18,6 +18,8 @@ from llm_dispatcher.runtime.canon import (
     Event,
     Failed,
     Finished,
+    Image,
+    JsonOutput,
     Message,
     Opened,
     Reasoning,
@@ -27,8 +29,11 @@ from llm_dispatcher.runtime.canon import (
     TextDelta,
     Thinking,
     ThinkingDelta,
+    Tool,
     ToolCall,
     ToolCallDelta,
+    ToolChoice,
+    ToolResult,
     Usage,
     UsageReported,
 )
@@ -38,6 +43,8 @@ from llm_dispatcher.runtime.dialects.formats.chat_completions import reply, requ
 from llm_dispatcher.runtime.dialects.formats.chat_completions.quirks import Quirks
 from llm_dispatcher.runtime.dialects.openai import OpenAI
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
+from pydantic import TypeAdapter
 
 from tests.corpus import folder, needs_corpus
 
@@ -317,6 +324,33 @@ def test_the_doors_lead_where_they_should() -> None:
     for kind in (OpenAI, Azure):
         with pytest.raises(ValueError, match="max_tokens_field"):
             dialect(kind, options={"oops": 1})
+
+
+def test_what_is_sent_has_the_sdks_own_type() -> None:
+    turns = [
+        Message("system", "be brief"),
+        Message("user", [Text("look"), Image(url="https://e.org/i.png", detail="low"), Image(data="aGk=")]),
+        Message(
+            "assistant",
+            [Thinking("hm", "s", format="messages"), ToolCall("a", "f", "{}"), ToolCall("b", "f")],
+        ),
+        Message("tool", [ToolResult("a", "one"), ToolResult("b", [Text("two")])]),
+    ]
+    wish = Request(
+        model="m", messages=turns, tools=[Tool("f", "does", {"type": "object"}, strict=True)],
+        tool_choice=ToolChoice("named", "f"), parallel_tool_calls=False, output=JsonOutput({"type": "object"}, "n"),
+        max_tokens=5, temperature=0.5, top_p=0.5, stop=["x"], seed=1, n=2, logprobs=True, top_logprobs=2,
+        reasoning=Reasoning("low"), user="u", presence_penalty=0.1, frequency_penalty=0.1,
+    )  # fmt: skip
+    body = json.loads(dialect().build(wish, stream=False).request.read())
+    TypeAdapter(CompletionCreateParamsNonStreaming).validate_python(body)
+    assert [message["role"] for message in body["messages"]] == [
+        "system",
+        "user",
+        "assistant",
+        "tool",
+        "tool",
+    ]
 
 
 # --- refusals -----------------------------------------------------------------------------------

@@ -1,0 +1,68 @@
+"""Every example in the README does what it says, on the default configuration."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .conftest import COMMAND, Daemon
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CLEAN = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_ENDPOINT"))}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def default_daemon() -> Iterator[Daemon]:
+    running = Daemon(ROOT / "dispatcher.toml", "--port", "0")
+    yield running
+    running.close()
+
+
+def run(command: list[str]) -> str:
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env=CLEAN, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_examples_are_the_ones_tested_here() -> None:
+    assert len(blocks("python")) == 2
+    assert len(blocks("sh")) == 3
+
+
+def test_the_two_commands_exist() -> None:
+    for line in blocks("sh")[0].splitlines():
+        target = line.partition("#")[0].split()[1]
+        assert f"\n{target}: " in (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_first_request_is_answered(default_daemon: Daemon) -> None:
+    example = blocks("sh")[1].replace("http://127.0.0.1:4000/v1", default_daemon.url)
+    assert '"chat.completion"' in run(["sh", "-c", example])
+
+
+def test_the_commands_work() -> None:
+    for line in blocks("sh")[2].splitlines():
+        words = line.partition("#")[0].replace('"', "").split()
+        assert words[0] == "llm-dispatcher"
+        assert run([*COMMAND, *words[1:]])
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_python_examples_run(default_daemon: Daemon, number: int) -> None:
+    example = blocks("python")[number].replace("http://127.0.0.1:4000/v1", default_daemon.url)
+    assert run([sys.executable, "-c", example])
