@@ -15,20 +15,18 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from ..canon import Completion, Fault, Request
-from .base import Answer, Built, Decoder, Dialect, Target
+from .base import Target
 from .door import Door
-from .formats.chat_completions import FORMAT, faults, reply, request, stream
+from .formats.chat_completions.dialect import ChatCompletionsDialect
 from .formats.chat_completions.quirks import Quirks
 
 __all__ = ["Azure"]
 
 
-class Azure(Dialect):
+class Azure(ChatCompletionsDialect):
     """`POST {endpoint}/openai/deployments/{deployment}/chat/completions?api-version=...`."""
 
     name: ClassVar[str] = "azure"
-    format: ClassVar[str] = FORMAT
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)
@@ -50,22 +48,3 @@ class Azure(Dialect):
         if target.key:
             headers = {"authorization": f"Bearer {target.key}"} if bearer else {"api-key": target.key}
         self._door = Door(httpx.URL(url), headers, target)
-
-    def build(self, wanted: Request, /, *, stream: bool) -> Built:
-        """See `Dialect.build`."""
-        body, dropped = request.write(
-            wanted, self.target.model, self._quirks, stream=stream, lenient=self.target.lenient
-        )
-        return Built(self._door.request(body, stream=stream), dropped)
-
-    def completion(self, body: bytes) -> Completion:
-        """See `Dialect.completion`."""
-        return reply.read(body)
-
-    def decoder(self) -> Decoder:
-        """See `Dialect.decoder`."""
-        return stream.Reader(self._quirks)
-
-    def fault(self, answer: Answer) -> Fault:
-        """See `Dialect.fault`."""
-        return faults.recognise(answer)

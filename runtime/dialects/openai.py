@@ -7,26 +7,23 @@ other one `max_tokens`, which is what compatible services know.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import httpx
 import msgspec
 
-from ..canon import Completion, Fault, Request
-from .base import Answer, Built, Decoder, Dialect, Target
+from .base import Target
 from .door import Door
-from .formats.chat_completions import FORMAT, faults, reply, request, stream
+from .formats.chat_completions.dialect import ChatCompletionsDialect
 from .formats.chat_completions.quirks import Quirks
 
 __all__ = ["OpenAI"]
 
 
-class OpenAI(Dialect):
+class OpenAI(ChatCompletionsDialect):
     """`POST {base_url}/chat/completions`, with the key as a bearer token."""
 
     name: ClassVar[str] = "openai"
-    format: ClassVar[str] = FORMAT
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)
@@ -40,35 +37,9 @@ class OpenAI(Dialect):
             headers["authorization"] = f"Bearer {target.key}"
         url = httpx.URL(f"{target.base_url}/chat/completions")
         field = "max_completion_tokens" if url.host == "api.openai.com" else "max_tokens"
-        self._quirks = quirks_of({"max_tokens_field": field, **options}, self.name)
+        try:
+            self._quirks = msgspec.convert({"max_tokens_field": field, **options}, Quirks)
+        except msgspec.ValidationError as error:
+            known = ", ".join(("organization", "project", *Quirks.__struct_fields__))
+            raise ValueError(f"options of the dialect 'openai': {error}; known are {known}") from None
         self._door = Door(url, headers, target)
-
-    def build(self, wanted: Request, /, *, stream: bool) -> Built:
-        """See `Dialect.build`."""
-        body, dropped = request.write(
-            wanted, self.target.model, self._quirks, stream=stream, lenient=self.target.lenient
-        )
-        return Built(self._door.request(body, stream=stream), dropped)
-
-    def completion(self, body: bytes) -> Completion:
-        """See `Dialect.completion`."""
-        return reply.read(body)
-
-    def decoder(self) -> Decoder:
-        """See `Dialect.decoder`."""
-        return stream.Reader(self._quirks)
-
-    def fault(self, answer: Answer) -> Fault:
-        """See `Dialect.fault`."""
-        return faults.recognise(answer)
-
-
-def quirks_of(options: Mapping[str, Any], dialect: str) -> Quirks:
-    """The quirks that `options` declare. Raises `ValueError`, naming the option."""
-    try:
-        return msgspec.convert(dict(options), Quirks)
-    except msgspec.ValidationError as error:
-        raise ValueError(
-            f"options of the dialect {dialect!r}: {error}; known are organization, project, "
-            + ", ".join(Quirks.__struct_fields__)
-        ) from None

@@ -29,7 +29,7 @@ from ....canon import (
     ToolChoice,
     ToolResult,
 )
-from ...base import Unsupported
+from ...wishes import Wishes
 from . import FORMAT
 from .quirks import Quirks
 
@@ -291,26 +291,12 @@ def _read_image(raw: dict[str, Any], path: str) -> Image:
 # --- out ----------------------------------------------------------------------------------------
 
 
-class _Wishes:
-    """Collects what cannot be said: refused at once, or noted when the vendor's table says so."""
-
-    def __init__(self, quirks: Quirks, *, lenient: bool) -> None:
-        self.quirks = quirks
-        self._lenient = lenient
-        self.dropped: list[str] = []
-
-    def cannot(self, feature: str, remedy: str = "") -> None:
-        if not self._lenient:
-            raise Unsupported(feature, remedy)
-        self.dropped.append(feature)
-
-
 def write(
     request: Request, model: str, quirks: Quirks, *, stream: bool, lenient: bool
 ) -> tuple[bytes, tuple[str, ...]]:
     """The body for a vendor, and what was dropped. Raises `Unsupported` unless `lenient`."""
-    wishes = _Wishes(quirks, lenient=lenient)
-    body: dict[str, Any] = {"model": model, "messages": _write_messages(request.messages, wishes)}
+    wishes = Wishes(lenient=lenient)
+    body: dict[str, Any] = {"model": model, "messages": _write_messages(request.messages, quirks, wishes)}
     if request.tools:
         body["tools"] = [_write_tool(tool) for tool in request.tools]
     if request.tool_choice is not None:
@@ -347,7 +333,7 @@ def write(
     return msgspec.json.encode(body), tuple(wishes.dropped)
 
 
-def _write_reasoning(reasoning: Reasoning | None, body: dict[str, Any], wishes: _Wishes) -> None:
+def _write_reasoning(reasoning: Reasoning | None, body: dict[str, Any], wishes: Wishes) -> None:
     if reasoning is None:
         return
     if reasoning.effort is not None:
@@ -356,7 +342,7 @@ def _write_reasoning(reasoning: Reasoning | None, body: dict[str, Any], wishes: 
         wishes.cannot("reasoning budget", "say an effort instead")
 
 
-def _write_extra(extra: dict[str, dict[str, Any]], body: dict[str, Any], wishes: _Wishes) -> None:
+def _write_extra(extra: dict[str, dict[str, Any]], body: dict[str, Any], wishes: Wishes) -> None:
     for owner, fields in extra.items():
         if owner == FORMAT:
             body.update(fields)
@@ -397,19 +383,19 @@ def _write_output(output: JsonOutput) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": schema}
 
 
-def _write_messages(messages: list[Message], wishes: _Wishes) -> list[dict[str, Any]]:
+def _write_messages(messages: list[Message], quirks: Quirks, wishes: Wishes) -> list[dict[str, Any]]:
     written: list[dict[str, Any]] = []
     for message in messages:
         if message.role == "tool":
             written += _write_results(message, wishes)
         else:
-            written.append(_write_message(message, wishes))
+            written.append(_write_message(message, quirks, wishes))
     return written
 
 
-def _write_message(message: Message, wishes: _Wishes) -> dict[str, Any]:
+def _write_message(message: Message, quirks: Quirks, wishes: Wishes) -> dict[str, Any]:
     role: Role = message.role
-    if role == "developer" and not wishes.quirks.developer_role:
+    if role == "developer" and not quirks.developer_role:
         role = "system"
     body: dict[str, Any] = {"role": role}
     content = message.content
@@ -426,7 +412,7 @@ def _write_message(message: Message, wishes: _Wishes) -> dict[str, Any]:
     return body
 
 
-def _write_assistant(parts: list[Part], body: dict[str, Any], wishes: _Wishes) -> None:
+def _write_assistant(parts: list[Part], body: dict[str, Any], wishes: Wishes) -> None:
     pieces: list[dict[str, Any]] = []
     calls: list[dict[str, Any]] = []
     for part in parts:
@@ -450,7 +436,7 @@ def _write_assistant(parts: list[Part], body: dict[str, Any], wishes: _Wishes) -
         body["tool_calls"] = calls
 
 
-def _write_results(message: Message, wishes: _Wishes) -> list[dict[str, Any]]:
+def _write_results(message: Message, wishes: Wishes) -> list[dict[str, Any]]:
     if isinstance(message.content, str):
         wishes.cannot("a tool message without a call's id", "use ToolResult parts")
         return []
@@ -471,14 +457,14 @@ def _write_results(message: Message, wishes: _Wishes) -> list[dict[str, Any]]:
     return written
 
 
-def _write_result_part(part: Part, wishes: _Wishes) -> dict[str, Any] | None:
+def _write_result_part(part: Part, wishes: Wishes) -> dict[str, Any] | None:
     if isinstance(part, Image):
         wishes.cannot("images in tool results", "send the image in a user message")
         return None
     return _write_part(part, wishes)
 
 
-def _write_part(part: Part, wishes: _Wishes) -> dict[str, Any] | None:
+def _write_part(part: Part, wishes: Wishes) -> dict[str, Any] | None:
     if isinstance(part, Text):
         return {"type": "text", "text": part.text, **(part.extra or {}).get(FORMAT, {})}
     if isinstance(part, Image):

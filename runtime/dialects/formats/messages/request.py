@@ -28,7 +28,7 @@ from ....canon import (
     ToolCall,
     ToolResult,
 )
-from ...base import Unsupported
+from ...wishes import Wishes
 from . import FORMAT
 
 __all__ = ["write"]
@@ -52,24 +52,11 @@ _EFFORTS: Final = {
 _MEDIA: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 
 
-class _Wishes:
-    """Collects what cannot be said: refused at once, or noted when dropping is allowed."""
-
-    def __init__(self, *, lenient: bool) -> None:
-        self._lenient = lenient
-        self.dropped: list[str] = []
-
-    def cannot(self, feature: str, remedy: str = "") -> None:
-        if not self._lenient:
-            raise Unsupported(feature, remedy)
-        self.dropped.append(feature)
-
-
 def write(
     request: Request, model: str, *, stream: bool, default_max_tokens: int, lenient: bool
 ) -> tuple[bytes, tuple[str, ...]]:
     """The body, and what was dropped. Raises `Unsupported` unless `lenient`."""
-    wishes = _Wishes(lenient=lenient)
+    wishes = Wishes(lenient=lenient)
     body: dict[str, Any] = {"model": model, "max_tokens": request.max_tokens or default_max_tokens}
     system, messages = _split_system(request.messages, wishes)
     if system:
@@ -91,7 +78,7 @@ def write(
     return msgspec.json.encode(body), tuple(wishes.dropped)
 
 
-def _sampling(request: Request, body: dict[str, Any], wishes: _Wishes) -> None:
+def _sampling(request: Request, body: dict[str, Any], wishes: Wishes) -> None:
     if request.temperature is not None:
         if request.temperature > 1:
             wishes.cannot("temperature above 1", "Anthropic's temperatures end at 1")
@@ -112,7 +99,7 @@ def _sampling(request: Request, body: dict[str, Any], wishes: _Wishes) -> None:
             wishes.cannot(name, remedy)
 
 
-def _split_system(messages: list[Message], wishes: _Wishes) -> tuple[Any, list[Message]]:
+def _split_system(messages: list[Message], wishes: Wishes) -> tuple[Any, list[Message]]:
     """The system messages at the beginning as text (or blocks, where one has settings of its own), and the rest."""
     leading: list[Text] = []
     index = 0
@@ -131,7 +118,7 @@ def _split_system(messages: list[Message], wishes: _Wishes) -> tuple[Any, list[M
     return "\n\n".join(part.text for part in leading), messages[index:]
 
 
-def _turns(messages: list[Message], wishes: _Wishes) -> list[dict[str, Any]]:
+def _turns(messages: list[Message], wishes: Wishes) -> list[dict[str, Any]]:
     turns: list[dict[str, Any]] = []
     for message in messages:
         role = "assistant" if message.role == "assistant" else "user"
@@ -153,7 +140,7 @@ def _turns(messages: list[Message], wishes: _Wishes) -> list[dict[str, Any]]:
     return turns
 
 
-def _blocks(message: Message, wishes: _Wishes) -> list[dict[str, Any]]:
+def _blocks(message: Message, wishes: Wishes) -> list[dict[str, Any]]:
     content = message.content
     if isinstance(content, str):
         # Empty text blocks are refused.
@@ -161,7 +148,7 @@ def _blocks(message: Message, wishes: _Wishes) -> list[dict[str, Any]]:
     return [block for part in content if (block := _block(part, wishes)) is not None]
 
 
-def _block(part: Part, wishes: _Wishes) -> dict[str, Any] | None:
+def _block(part: Part, wishes: Wishes) -> dict[str, Any] | None:
     match part:
         case Text():
             return _text(part) if part.text else None
@@ -186,7 +173,7 @@ def _text(part: Text) -> dict[str, Any]:
     return {"type": "text", "text": part.text, **_own(part.extra)}
 
 
-def _image(part: Image, wishes: _Wishes) -> dict[str, Any] | None:
+def _image(part: Image, wishes: Wishes) -> dict[str, Any] | None:
     if part.data is not None:
         media_type = part.media_type or "image/png"
         if media_type not in _MEDIA:
@@ -198,7 +185,7 @@ def _image(part: Image, wishes: _Wishes) -> dict[str, Any] | None:
     return {"type": "image", "source": source, **_own(part.extra)}
 
 
-def _call(part: ToolCall, wishes: _Wishes) -> dict[str, Any] | None:
+def _call(part: ToolCall, wishes: Wishes) -> dict[str, Any] | None:
     try:
         arguments = msgspec.json.decode(part.arguments or "{}")
     except msgspec.DecodeError:
@@ -209,7 +196,7 @@ def _call(part: ToolCall, wishes: _Wishes) -> dict[str, Any] | None:
     return {"type": "tool_use", "id": part.id, "name": part.name, "input": arguments, **_own(part.extra)}
 
 
-def _result(part: ToolResult, wishes: _Wishes) -> dict[str, Any]:
+def _result(part: ToolResult, wishes: Wishes) -> dict[str, Any]:
     block: dict[str, Any] = {"type": "tool_result", "tool_use_id": part.call_id}
     if isinstance(part.content, str):
         if part.content:
@@ -221,7 +208,7 @@ def _result(part: ToolResult, wishes: _Wishes) -> dict[str, Any]:
     return {**block, **_own(part.extra)}
 
 
-def _thinking(part: Thinking, wishes: _Wishes) -> dict[str, Any] | None:
+def _thinking(part: Thinking, wishes: Wishes) -> dict[str, Any] | None:
     """Thoughts go back only with the seal of this format; others are left out, as they would be refused."""
     if part.format != FORMAT or (part.signature is None and part.redacted is None):
         if part.text or part.signature:
@@ -232,7 +219,7 @@ def _thinking(part: Thinking, wishes: _Wishes) -> dict[str, Any] | None:
     return {"type": "thinking", "thinking": part.text, "signature": part.signature}
 
 
-def _tools(request: Request, body: dict[str, Any], wishes: _Wishes) -> None:
+def _tools(request: Request, body: dict[str, Any], wishes: Wishes) -> None:
     if request.tools:
         body["tools"] = [tool for each in request.tools if (tool := _tool(each, wishes)) is not None]
     choice, parallel = request.tool_choice, request.parallel_tool_calls
@@ -249,7 +236,7 @@ def _tools(request: Request, body: dict[str, Any], wishes: _Wishes) -> None:
     body["tool_choice"] = written
 
 
-def _tool(tool: Tool, wishes: _Wishes) -> dict[str, Any] | None:
+def _tool(tool: Tool, wishes: Wishes) -> dict[str, Any] | None:
     own = _own(tool.extra)
     if "type" in own and "input_schema" not in own and tool.parameters is None:
         return own
@@ -264,7 +251,7 @@ def _tool(tool: Tool, wishes: _Wishes) -> dict[str, Any] | None:
     return {**written, **own}
 
 
-def _reasoning(reasoning: Reasoning | None, body: dict[str, Any], wishes: _Wishes) -> None:
+def _reasoning(reasoning: Reasoning | None, body: dict[str, Any], wishes: Wishes) -> None:
     if reasoning is None:
         return
     budget, effort = reasoning.budget_tokens, reasoning.effort
@@ -287,7 +274,7 @@ def _reasoning(reasoning: Reasoning | None, body: dict[str, Any], wishes: _Wishe
         body["output_config"] = {"effort": _EFFORTS[effort]}
 
 
-def _output(output: JsonOutput, body: dict[str, Any], wishes: _Wishes) -> None:
+def _output(output: JsonOutput, body: dict[str, Any], wishes: Wishes) -> None:
     if output.schema is None:
         wishes.cannot("JSON without a schema", "give a JSON schema")
         return
