@@ -311,7 +311,7 @@ class Vendor:
     @staticmethod
     def _account(deployment: _Deployment, held: _Held, message: Settle, now: float) -> None:
         """Settle the reserved tokens against the used ones; what is unknown stays as it was reserved."""
-        used: float | None = message.tokens
+        used = None if message.used is None else float(message.used.input_tokens + message.used.output_tokens)
         requests = len(deployment.dimensions)
         if not message.sent:
             for bucket, mark in zip(deployment.dimensions, held.marks[:requests], strict=True):

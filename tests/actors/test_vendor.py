@@ -21,6 +21,7 @@ from llm_dispatcher.actors.messages import (
     Reserve,
     Route,
     Settle,
+    Used,
 )
 from llm_dispatcher.actors.vendor import DeploymentSpec, LimitSpec, Vendor, VendorSpec, VendorState
 
@@ -116,8 +117,8 @@ def test_a_request_larger_than_the_limit_can_never_pass() -> None:
 
 def test_unused_tokens_are_given_back_and_overdrawn_ones_charged() -> None:
     house = House(LimitSpec(tokens_per_minute=60))
-    house.settle(house.lease(tokens=60), tokens=20)
-    house.settle(house.lease(tokens=40), tokens=70)
+    house.settle(house.lease(tokens=60), used=Used(20))
+    house.settle(house.lease(tokens=40), used=Used(70))
     assert house.refusal(tokens=1).until == 31.0
 
 
@@ -126,7 +127,7 @@ def test_tokens_given_back_late_are_not_given_back_twice() -> None:
     early = [house.lease(tokens=20) for _ in range(3)]
     house.now = 60.0
     for lease in early:
-        house.settle(lease, tokens=0)
+        house.settle(lease, used=Used())
     for _ in range(3):
         house.lease(tokens=20)
     assert house.refusal(tokens=20).cause is Cause.LIMITED
