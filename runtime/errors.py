@@ -153,35 +153,7 @@ class Busy(HouseRefused):
     """More requests are under way than the configuration allows."""
 
 
-STATUS: Final[dict[FaultClass, int]] = {
-    FaultClass.BAD_REQUEST: 400,
-    FaultClass.CONTEXT_LENGTH: 400,
-    FaultClass.TOO_LARGE: 413,
-    FaultClass.AUTH: 502,
-    FaultClass.NO_MODEL: 502,
-    FaultClass.QUOTA_EXHAUSTED: 503,
-    FaultClass.RATE_LIMITED: 429,
-    FaultClass.DAILY_LIMIT: 429,
-    FaultClass.RAMP_LIMITED: 429,
-    FaultClass.OVERLOADED: 503,
-    FaultClass.SERVER_ERROR: 502,
-    FaultClass.TIMEOUT_409: 504,
-    FaultClass.REFUSED: 400,
-    FaultClass.CONNECT: 502,
-    FaultClass.TLS: 502,
-    FaultClass.STALE_CONNECTION: 502,
-    FaultClass.NOT_PROCESSED: 502,
-    FaultClass.TTFT_TIMEOUT: 504,
-    FaultClass.STALLED: 504,
-    FaultClass.TRUNCATED: 502,
-    FaultClass.IN_STREAM_ERROR: 502,
-    FaultClass.MALFORMED: 502,
-    FaultClass.OVERSIZED: 502,
-    FaultClass.SLOW_DRIP: 504,
-    FaultClass.EMPTY_OK: 502,
-    FaultClass.CLIENT_GONE: 499,
-    FaultClass.LOCAL: 503,
-}
+STATUS: Final[dict[FaultClass, int]] = {kind: row.http for kind, row in CONSEQUENCES.items()}
 """The HTTP status by class of fault. A vendor's refusal of our key is not the caller's 401: it is a bad gateway."""
 
 _ERRORS: Final[dict[FaultClass, type[DispatchError]]] = {
