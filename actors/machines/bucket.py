@@ -118,10 +118,12 @@ class TokenBucket:
     is not a number, can never pass: its start is infinite and nothing is taken.
     """
 
-    __slots__ = ("_interval", "_levels", "_span", "burst", "closed_until", "rate", "tat")
+    __slots__ = ("_interval", "_levels", "_span", "burst", "closed_until", "rate", "taken", "tat")
 
     def __init__(self, rate: float, burst: float) -> None:
         self.tat = -math.inf
+        self.taken = 0.0
+        """All that was ever reserved, refunds and later charges aside: two readings tell what was reserved between."""
         self.closed_until = -math.inf
         self._levels = _Levels()
         self._set_limit(rate, burst)
@@ -158,6 +160,7 @@ class TokenBucket:
         start = self.start(cost, now)
         if 0 < cost <= self.burst:
             self._add(cost, start)
+            self.taken += cost
         return start
 
     @property
@@ -213,6 +216,27 @@ class TokenBucket:
         missing = max(used, burst - available)
         self.tat = max(now + missing * self._interval, self._closed_tat())
         # Levels from before are in another currency: nothing reserved under the old limit can be given back.
+        self._levels.note(0.0)
+
+    def is_sound(self, now: float, horizon: float) -> bool:
+        """Could these numbers have come about? `horizon`: seconds from now within which every debt and drain ends."""
+        latest = now + horizon
+        return (
+            0 < self.rate < math.inf
+            and 0 < self.burst < math.inf
+            and -math.inf <= self.tat <= latest
+            and -math.inf <= self.closed_until <= latest
+            and 0 <= self.taken < math.inf
+        )
+
+    def empty(self, rate: float, burst: float, now: float) -> None:
+        """Forget all but the limit, to the safe side: nothing is left at `now`, and nothing reserved before comes back.
+        A drain that can be read still holds."""
+        closed_until = self.closed_until
+        self._set_limit(rate, burst)
+        self.closed_until = closed_until if math.isfinite(closed_until) else -math.inf
+        self.taken = self.taken if math.isfinite(self.taken) else 0.0
+        self.tat = max(now + self._span, self._closed_tat())
         self._levels.note(0.0)
 
     def available(self, now: float) -> float:
