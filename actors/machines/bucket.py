@@ -159,9 +159,13 @@ class TokenBucket:
         """
         start = self.start(cost, now)
         if 0 < cost <= self.burst:
-            self._add(cost, start)
-            self.taken += cost
+            self.commit(cost, start)
         return start
+
+    def commit(self, cost: float, start: float) -> None:
+        """Reserve a `cost` above 0 for a `start` that is no earlier than the one that `start` named for it."""
+        self._add(cost, start)
+        self.taken += cost
 
     @property
     def mark(self) -> int:
@@ -290,5 +294,6 @@ def reserve_all(
     if start_at - now > patience or start_at == math.inf:
         return TooLong(start_at - now, limiting)
     for bucket, cost in dimensions:
-        bucket.take(cost, start_at)
+        if cost > 0:
+            bucket.commit(cost, start_at)
     return Reserved(start_at, tuple([bucket.mark for bucket, _ in dimensions]))

@@ -6,8 +6,8 @@ hands a vendor all the traffic of another from one second to the next. So what m
 
     cap = max(floor, growth * what was sent over the last 15 minutes, per second)
 
-Below the floor nobody minds. The trailing rate is an exact count in slices of a minute, and the cap is looked at every few
-seconds, not for each request, so that a request costs one comparison.
+Below the floor nobody minds. The trailing rate is an exact count in slices of a minute; tokens are counted, and the cap
+looked at, every few seconds and not for each request, so that a request costs a comparison and an addition.
 
 A vendor that says "slow down" halves the cap, floor included, for a quarter of an hour; a further complaint after a
 minute halves it again, down to an eighth. Every quarter of an hour without one takes a halving back. Where no floor is
@@ -34,7 +34,9 @@ _FORGET = 3600.0
 class Ramp:
     """A bucket of tokens whose rate follows what was sent. `floor`: tokens per second; None: in force after a complaint only."""
 
-    __slots__ = ("_complained_at", "_halvings", "_refresh_at", "_sent", "bucket", "floor", "growth", "window")
+    __slots__ = (
+        "_batch", "_batch_until", "_complained_at", "_halvings", "_refresh_at", "_sent", "bucket", "floor", "growth", "window",
+    )  # fmt: skip
 
     def __init__(self, floor: float | None = None, growth: float = 1.5, window: float = 900.0) -> None:
         if not (1 < growth < math.inf and window > 0 and (floor is None or 0 < floor < math.inf)):
@@ -46,6 +48,8 @@ class Ramp:
         self._halvings = 0
         self._complained_at = -math.inf
         self._refresh_at = -math.inf
+        self._batch = 0.0
+        self._batch_until = -math.inf
         rate = floor or LOWEST_FLOOR
         self.bucket = TokenBucket(rate, rate * _SPAN)
 
@@ -64,7 +68,10 @@ class Ramp:
 
     def sent(self, tokens: float, now: float) -> None:
         """So many tokens went out."""
-        self._sent.add("tokens", now, round(tokens))
+        if now >= self._batch_until:
+            self._count_batch()
+            self._batch_until = now + _REFRESH
+        self._batch += tokens
 
     def slow_down(self, now: float) -> None:
         """The vendor complained of the growth."""
@@ -79,7 +86,8 @@ class Ramp:
 
     def cap(self, now: float) -> float:
         """Tokens per second that may be sent."""
-        trailing = self._sent.count("tokens", now) / self.window
+        batch = self._batch if now < self._batch_until + self.window else 0.0
+        trailing = (self._sent.count("tokens", now) + batch) / self.window
         return max(self.floor or LOWEST_FLOOR, self.growth * trailing) / 2.0 ** self._in_force(now)
 
     def is_sound(self, now: float, horizon: float) -> bool:
@@ -87,12 +95,14 @@ class Ramp:
         return (
             0 <= self._halvings <= _MOST_HALVINGS
             and self._complained_at <= now
+            and 0 <= self._batch < math.inf
             and self.bucket.is_sound(now, horizon)
         )
 
     def pessimise(self, now: float) -> None:
         """Nothing was sent lately as far as is known, and nothing is left. A complaint that cannot be read is one of now."""
         self._sent.clear()
+        self._batch = 0.0
         if not (0 <= self._halvings <= _MOST_HALVINGS and self._complained_at <= now):
             self._halvings, self._complained_at = _MOST_HALVINGS, now
         rate = self.cap(now)
@@ -104,6 +114,11 @@ class Ramp:
         if not self._halvings:
             return 0
         return max(0, self._halvings - int((now - self._complained_at) // self.window))
+
+    def _count_batch(self) -> None:
+        if self._batch > 0:
+            self._sent.add("tokens", self._batch_until - _REFRESH, round(self._batch))
+            self._batch = 0.0
 
     def _refresh(self, now: float) -> None:
         self._refresh_at = now + _REFRESH
