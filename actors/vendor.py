@@ -15,14 +15,15 @@ from __future__ import annotations
 
 import math
 import random
-from typing import Any, Final, assert_never
+from typing import Any, assert_never
 
 from msgspec import Struct
 
 from .faults import CONSEQUENCES, FaultClass, Health, Money, Reach
+from .gauge import Gauge
+from .limits import LIMIT_MODELS, Demand, LimitModel, LimitSpec
 from .machines.breaker import BreakerSettings, CircuitBreaker, Permit, Refusal, Verdict
 from .machines.bucket import Reserved, TokenBucket, TooLong, reserve_all
-from .machines.restarts import Quarantine
 from .mailbox import Forward, Mailbox
 from .messages import (
     Cause,
@@ -45,25 +46,6 @@ _COOLDOWN = 5.0
 """Seconds of rest after a refusal for its rate when the vendor gave no hint."""
 _NO_MODEL = 600.0
 """Seconds for which a deployment that the vendor does not know is left alone."""
-_QUARANTINES: Final[dict[FaultClass, tuple[float, float]]] = {
-    FaultClass.AUTH: (300.0, 3600.0),
-    FaultClass.QUOTA_EXHAUSTED: (900.0, 6 * 3600.0),
-    FaultClass.DAILY_LIMIT: (900.0, 6 * 3600.0),
-}
-"""Faults that time alone does not cure: the first rest, doubled each further time, and the longest, in seconds."""
-
-
-class LimitSpec(Struct, frozen=True, kw_only=True):
-    """What may pass: requests and tokens per minute, requests per day, and at once. None: no limit.
-
-    `burst`: the share of a minute's requests that may start at once. Of tokens, a whole minute's may.
-    """
-
-    requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
-    requests_per_day: int | None = None
-    concurrent: int | None = None
-    burst: float = 0.1
 
 
 class DeploymentSpec(Struct, frozen=True, kw_only=True):
@@ -80,50 +62,20 @@ class VendorSpec(Struct, frozen=True, kw_only=True):
     name: str
     deployments: tuple[DeploymentSpec, ...]
     account_limits: LimitSpec = LimitSpec()
+    limit_model: str = "default"
+    """How the vendor counts: a row of `limits.LIMIT_MODELS`."""
     breaker: BreakerSettings = BreakerSettings()
-
-
-class _Gauge:
-    """The buckets and the slots of one account or deployment."""
-
-    def __init__(self, limits: LimitSpec) -> None:
-        self.requests: list[TokenBucket] = []
-        self.tokens: list[TokenBucket] = []
-        if limits.requests_per_minute:
-            per_minute = float(limits.requests_per_minute)
-            self.requests.append(TokenBucket(per_minute / 60, max(1.0, limits.burst * per_minute)))
-        if limits.requests_per_day:
-            self.requests.append(
-                TokenBucket(limits.requests_per_day / 86_400, float(limits.requests_per_day))
-            )
-        if limits.tokens_per_minute:
-            self.tokens.append(TokenBucket(limits.tokens_per_minute / 60, float(limits.tokens_per_minute)))
-        self.most_at_once = limits.concurrent or math.inf
-        self.in_flight = 0
-        self.closed_until = -math.inf
-        self.cause = Cause.COOLING
-        self.quarantines: dict[FaultClass, Quarantine] = {}
-
-    def close(self, until: float, cause: Cause) -> None:
-        """Closed until then, unless it is closed for longer already: nothing shortens a cooldown."""
-        if until > self.closed_until:
-            self.closed_until, self.cause = until, cause
-
-    def quarantine(self, kind: FaultClass, now: float) -> None:
-        first, longest = _QUARANTINES[kind]
-        quarantine = self.quarantines.setdefault(kind, Quarantine(base=first, cap=longest))
-        self.close(quarantine.enter(now), Cause.QUARANTINED)
 
 
 class _Deployment:
     """One deployment's state: its own gauge, its account's, and its circuit."""
 
-    def __init__(self, spec: DeploymentSpec, account: _Gauge, breaker: BreakerSettings) -> None:
-        self.own = _Gauge(spec.limits)
+    def __init__(
+        self, spec: DeploymentSpec, account: Gauge, breaker: BreakerSettings, model: LimitModel
+    ) -> None:
+        self.own = Gauge(spec.limits, model)
         self.account = account
         self.breaker = CircuitBreaker(breaker)
-        self.dimensions = [*account.requests, *self.own.requests]
-        self.token_dimensions = [*account.tokens, *self.own.tokens]
 
 
 class _Held(Struct):
@@ -131,8 +83,9 @@ class _Held(Struct):
 
     deployment: str
     circuit: Permit
-    tokens: float
-    marks: tuple[int, ...]
+    demand: Demand
+    account_marks: tuple[int, ...]
+    own_marks: tuple[int, ...]
     """Where each bucket stood, so that what is given back late is not given back twice."""
     expires_at: float
 
@@ -142,9 +95,11 @@ class VendorState:
 
     def __init__(self, spec: VendorSpec) -> None:
         self.spec = spec
-        accounts = {each.account: _Gauge(spec.account_limits) for each in spec.deployments}
+        model = LIMIT_MODELS[spec.limit_model]
+        accounts = {each.account: Gauge(spec.account_limits, model) for each in spec.deployments}
         self.deployments: dict[str, _Deployment] = {
-            each.name: _Deployment(each, accounts[each.account], spec.breaker) for each in spec.deployments
+            each.name: _Deployment(each, accounts[each.account], spec.breaker, model)
+            for each in spec.deployments
         }
         self.held: dict[int, _Held] = {}
         self.last_permit = 0
@@ -199,9 +154,9 @@ class Vendor:
         if deployment is None:
             return Refused(name, Cause.UNAVAILABLE, math.inf)
         for gauge in (deployment.account, deployment.own):
-            if gauge.in_flight >= gauge.most_at_once:
+            if gauge.full:
                 self._reap(now)
-                if gauge.in_flight >= gauge.most_at_once:
+                if gauge.full:
                     return Refused(name, Cause.FULL, now)
         earliest = self._earliest(deployment, message, now)
         if isinstance(earliest, Refused):
@@ -209,12 +164,29 @@ class Vendor:
         circuit = deployment.breaker.admit(now, self._rng, panic=message.desperate)
         if isinstance(circuit, Refusal):
             return Refused(name, Cause.OPEN, circuit.until)
-        taken = self._take(deployment, message, now, earliest)
+        demand = self._demand(message)
+        account = deployment.account.dimensions(demand, now)
+        own = deployment.own.dimensions(demand, now)
+        taken = self._take([*account, *own], message, now, earliest)
         if isinstance(taken, TooLong):
             deployment.breaker.release(circuit)
             cause = Cause.TOO_LARGE if taken.wait == math.inf else Cause.LIMITED
             return Refused(name, cause, now + taken.wait)
-        return self._lease(name, deployment, circuit, message, taken)
+        held = _Held(
+            name,
+            circuit,
+            demand,
+            taken.marks[: len(account)],
+            taken.marks[len(account) :],
+            message.route.deadline + _SLACK,
+        )
+        return self._lease(held, message, taken)
+
+    @staticmethod
+    def _demand(message: Reserve) -> Demand:
+        route = message.route
+        output = float(route.output_tokens)
+        return Demand(input=float(route.input_tokens), output_expected=output, output_most=output)
 
     @staticmethod
     def _earliest(deployment: _Deployment, message: Reserve, now: float) -> float | Refused:
@@ -222,21 +194,21 @@ class Vendor:
         name = message.plan[message.position]
         earliest = message.route.again_at if name == message.route.again else now
         for gauge in (deployment.account, deployment.own):
-            if gauge.closed_until <= now:
+            closed = gauge.closed(now)
+            if closed is None:
                 continue
-            if gauge.cause is not Cause.COOLING or gauge.closed_until - now > message.patience:
-                return Refused(name, gauge.cause, gauge.closed_until)
-            earliest = max(earliest, gauge.closed_until)
+            if closed.cause is not Cause.COOLING or closed.until - now > message.patience:
+                return Refused(name, closed.cause, closed.until)
+            earliest = max(earliest, closed.until)
         if earliest - now > message.patience:
             return Refused(name, Cause.COOLING, earliest)
         return max(earliest, now)
 
     @staticmethod
-    def _take(deployment: _Deployment, message: Reserve, now: float, earliest: float) -> Reserved | TooLong:
+    def _take(
+        dimensions: list[tuple[TokenBucket, float]], message: Reserve, now: float, earliest: float
+    ) -> Reserved | TooLong:
         """Reserve every rate limit from `earliest` on, all or nothing."""
-        cost = float(message.route.input_tokens + message.route.output_tokens)
-        dimensions = [(bucket, 1.0) for bucket in deployment.dimensions]
-        dimensions += [(bucket, cost) for bucket in deployment.token_dimensions]
         if not dimensions:
             return Reserved(earliest, ())
         taken = reserve_all(dimensions, earliest, message.patience - (earliest - now))
@@ -244,21 +216,19 @@ class Vendor:
             return TooLong(taken.wait + (earliest - now), taken.limiting)
         return taken
 
-    def _lease(
-        self, name: str, deployment: _Deployment, permit: Permit, message: Reserve, taken: Reserved
-    ) -> Lease:
-        state, route = self._state, message.route
+    def _lease(self, held: _Held, message: Reserve, taken: Reserved) -> Lease:
+        state = self._state
+        deployment = state.deployments[held.deployment]
         state.last_permit += 1
-        tokens = float(route.input_tokens + route.output_tokens)
-        state.held[state.last_permit] = _Held(name, permit, tokens, taken.marks, route.deadline + _SLACK)
-        deployment.own.in_flight += 1
-        deployment.account.in_flight += 1
+        state.held[state.last_permit] = held
+        deployment.own.acquire()
+        deployment.account.acquire()
         return Lease(
             vendor=state.spec.name,
-            deployment=name,
+            deployment=held.deployment,
             permit=state.last_permit,
             start_at=taken.start_at,
-            probe=permit.probe,
+            probe=held.circuit.probe,
             desperate=message.desperate,
         )
 
@@ -286,8 +256,8 @@ class Vendor:
         held = self._state.held.pop(permit, None)
         if held is not None:
             deployment = self._state.deployments[held.deployment]
-            deployment.own.in_flight -= 1
-            deployment.account.in_flight -= 1
+            deployment.own.release()
+            deployment.account.release()
         return held
 
     def _judge(self, breaker: CircuitBreaker, circuit: Permit, message: Settle, now: float) -> None:
@@ -310,28 +280,21 @@ class Vendor:
 
     @staticmethod
     def _account(deployment: _Deployment, held: _Held, message: Settle, now: float) -> None:
-        """Settle the reserved tokens against the used ones; what is unknown stays as it was reserved."""
-        used = None if message.used is None else float(message.used.input_tokens + message.used.output_tokens)
-        requests = len(deployment.dimensions)
-        if not message.sent:
-            for bucket, mark in zip(deployment.dimensions, held.marks[:requests], strict=True):
-                bucket.refund(1.0, now, mark)
-            used = 0.0
-        elif used is None and message.fault is not None:
-            used = 0.0 if CONSEQUENCES[message.fault].money is Money.NONE else None
-        if used is None:
-            return
-        for bucket, mark in zip(deployment.token_dimensions, held.marks[requests:], strict=True):
-            if used < held.tokens:
-                bucket.refund(held.tokens - used, now, mark)
-            elif used > held.tokens:
-                bucket.charge(used - held.tokens, now)
+        """Settle what was reserved against what was used."""
+        refused = message.fault is not None and CONSEQUENCES[message.fault].money is Money.NONE
+        for gauge, marks in (
+            (deployment.account, held.account_marks),
+            (deployment.own, held.own_marks),
+        ):
+            gauge.settle(held.demand, message.used, marks, now, sent=message.sent, refused=refused)
 
     @staticmethod
     def _close(deployment: _Deployment, message: Settle, fault: FaultClass, now: float) -> None:
         """What the fault closes: the deployment or its account, for as long as the vendor or the class says."""
         gauge = deployment.account if CONSEQUENCES[fault].reach is Reach.ACCOUNT else deployment.own
-        if fault in _QUARANTINES:
+        if fault is FaultClass.DAILY_LIMIT:
+            gauge.close_for_day(message.day_ends_at, now)
+        elif fault in (FaultClass.AUTH, FaultClass.QUOTA_EXHAUSTED):
             gauge.quarantine(fault, now)
         elif fault is FaultClass.NO_MODEL:
             gauge.close(now + _NO_MODEL, Cause.UNAVAILABLE)
@@ -359,10 +322,14 @@ class Vendor:
 
     @staticmethod
     def _standing(deployment: _Deployment, now: float) -> DeploymentStanding:
-        closed_until = max(deployment.own.closed_until, deployment.account.closed_until)
+        closed = [
+            each.until
+            for each in (deployment.own.closed(now), deployment.account.closed(now))
+            if each is not None
+        ]
         return DeploymentStanding(
             circuit=deployment.breaker.state_at(now).value,
             in_flight=deployment.own.in_flight,
-            closed_for=max(0.0, closed_until - now),
+            closed_for=max([0.0, *[until - now for until in closed]]),
             weight=deployment.breaker.weight(now),
         )

@@ -16,7 +16,15 @@ from typing import Final
 
 from .base import Answer
 
-__all__ = ["LONGEST", "duration", "retry_after", "should_retry"]
+__all__ = [
+    "EPOCH_MILLISECONDS",
+    "EPOCH_SECONDS",
+    "LONGEST",
+    "duration",
+    "point_in_time",
+    "retry_after",
+    "should_retry",
+]
 
 LONGEST: Final = 10.0 * 365 * 86_400
 """Seconds to which an absurdly long hint is cut: it is as good as for ever, and still a finite number."""
@@ -33,8 +41,8 @@ _UNITS: Final = {
 }
 _GO_PIECE = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d)")
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
-_EPOCH_SECONDS: Final = 1e9
-_EPOCH_MILLISECONDS: Final = 1e12
+EPOCH_SECONDS: Final = 1e9
+EPOCH_MILLISECONDS: Final = 1e12
 """A reset that large is a point in time, in seconds or in milliseconds since the epoch, and not a duration."""
 
 
@@ -76,7 +84,7 @@ def _explicit(text: str | None, answer: Answer) -> list[float]:
         return []
     seconds = duration(text)
     if seconds is None:
-        when = _date(text)
+        when = point_in_time(text)
         now = _now(answer)
         seconds = None if when is None or now is None else when - now
     return [] if seconds is None else [seconds]
@@ -104,15 +112,15 @@ def _reset(remaining: str, answer: Answer) -> float | None:
     if value is None:
         value = duration(text)
     if value is None:
-        value = _date(text)
+        value = point_in_time(text)
         return None if value is None or now is None else value - now
-    if value < _EPOCH_SECONDS:
+    if value < EPOCH_SECONDS:
         return value
-    seconds = value / 1000 if value >= _EPOCH_MILLISECONDS else value
+    seconds = value / 1000 if value >= EPOCH_MILLISECONDS else value
     return None if now is None else seconds - now
 
 
-def _date(text: str) -> float | None:
+def point_in_time(text: str) -> float | None:
     """Seconds since the epoch of an HTTP date or an RFC 3339 time."""
     try:
         when = parsedate_to_datetime(text)
@@ -131,7 +139,7 @@ def _date(text: str) -> float | None:
 
 def _now(answer: Answer) -> float | None:
     date = answer.headers.get("date")
-    theirs = None if date is None else _date(date)
+    theirs = None if date is None else point_in_time(date)
     return answer.wall_now if theirs is None else theirs
 
 
