@@ -43,11 +43,6 @@ from .messages import Cause, Headroom, Remaining, Used
 
 __all__ = ["Closed", "Demand", "Gauge", "GaugeStatistics", "LimitModel", "LimitSpec", "Moment"]
 
-_QUARANTINES: Final[dict[FaultClass, tuple[float, float]]] = {
-    FaultClass.AUTH: (300.0, 3600.0),
-    FaultClass.QUOTA_EXHAUSTED: (900.0, 6 * 3600.0),
-}
-"""Faults that time alone does not cure: the first rest, doubled each further time, and the longest, in seconds."""
 _DAY: Final = 86_400.0
 _TOLD: Final = 600.0
 """Seconds after which a vendor that named its limits in answers counts as one that does not."""
@@ -274,11 +269,10 @@ class Gauge:
         if until > self.closed_until:
             self.closed_until, self.cause = until, cause
 
-    def quarantine(self, kind: FaultClass, now: float) -> None:
-        """Set aside for a fault that time alone does not cure. A KeyError for a fault that is none of these."""
-        first, longest = _QUARANTINES[kind]
-        quarantine = self.quarantines.setdefault(kind, Quarantine(base=first, cap=longest))
-        self.close(quarantine.enter(now), Cause.QUARANTINED)
+    def quarantine(self, kind: FaultClass, rest: float, longest: float, cause: Cause, now: float) -> None:
+        """Set aside for a fault that time alone does not cure: `rest` seconds, doubled each further time, at most `longest`."""
+        quarantine = self.quarantines.setdefault(kind, Quarantine(base=rest, cap=longest))
+        self.close(quarantine.enter(now), cause)
 
     def close_for_day(self, until: float | None, now: float) -> None:
         """The day's allowance is used up. `until`: when the next day begins, as the vendor counts; None: within a day."""

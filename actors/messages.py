@@ -14,7 +14,7 @@ from __future__ import annotations
 import enum
 import math
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
@@ -101,6 +101,24 @@ class Route(Ask["Lease | NoLease"], frozen=True, kw_only=True):
     """Bytes that the request keeps in memory while it waits."""
     hedge: str | None = None
     """The vendor whose slow attempt this one is a hedge for."""
+    begun: float = 0.0
+    """When the caller asked."""
+    strict: bool = False
+    """Reserve the most that may come back, not what is expected."""
+    dollars: Mapping[str, float] | None = None
+    """What the request may cost, by deployment, where money is limited."""
+
+    def fingerprint(self) -> Hashable:
+        """See `letters.Ask`."""
+        return (
+            self.model,
+            self.mode,
+            self.tenant,
+            self.kinds,
+            self.needs,
+            self.input_tokens,
+            self.output_tokens,
+        )
 
 
 class Cause(enum.Enum):
@@ -118,6 +136,7 @@ class Cause(enum.Enum):
     LATE = "would not answer before the deadline"
     NETWORK = "local network down"
     CROWDED = "too many requests waiting"
+    THROTTLED = "held back while it fails"
 
 
 class Refused(Struct, frozen=True):
@@ -140,7 +159,13 @@ class Declined(Ask["Lease | NoLease"], frozen=True):
     position: int
     refused: tuple[Refused, ...]
     desperate: bool = False
-    """The second round: whatever may be had soonest, open circuits included."""
+    """The second round, in panic: an open circuit is asked all the same."""
+    queued: int = 0
+    """The ticket under which it waited, 0 if it did not."""
+
+    def fingerprint(self) -> Hashable:
+        """See `letters.Ask`."""
+        return "Declined", self.position, self.route.fingerprint()
 
 
 class Ranking(Struct, frozen=True):
@@ -187,7 +212,8 @@ class Loads(Tell, frozen=True):
 
 
 class Room(Tell, frozen=True):
-    """A vendor that had refused requests for want of a slot has one again."""
+    """Requests that wait may be worth another look: a slot came back to a vendor that had refused for want of one, or
+    one that had waited has got its lease."""
 
     vendor: str
 
@@ -222,6 +248,22 @@ class Reserve(Ask["Lease | NoLease"], frozen=True):
     refused: tuple[Refused, ...]
     patience: float
     desperate: bool = False
+    queued: int = 0
+    hedge_after: float | None = None
+
+    @property
+    def deployment(self) -> str:
+        """The one that is asked."""
+        return self.plan[self.position]
+
+    @property
+    def alternatives(self) -> int:
+        """How many more could be asked."""
+        return len(self.plan) - self.position - 1
+
+    def fingerprint(self) -> Hashable:
+        """See `letters.Ask`."""
+        return "Reserve", self.deployment, self.route.fingerprint()
 
 
 class Lease(Struct, frozen=True):
@@ -325,6 +367,9 @@ class DeploymentStanding(Struct, frozen=True):
     in_flight: int
     closed_for: float
     weight: float
+    closed_because: str | None = None
+    last_transition: str | None = None
+    """Of its circuit: from which state to which, and why."""
 
 
 class VendorSnapshot(Struct, frozen=True):
@@ -332,6 +377,8 @@ class VendorSnapshot(Struct, frozen=True):
 
     vendor: str
     deployments: dict[str, DeploymentStanding]
+    endpoint: str = "closed"
+    """The circuit of the vendor's address."""
 
 
 # --- to the statistics --------------------------------------------------------------------------
