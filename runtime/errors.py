@@ -199,6 +199,10 @@ _ERRORS: Final[dict[FaultClass, type[DispatchError]]] = {
 }
 
 
+_PASSED_ON: Final = frozenset({400, 413, 415, 422})
+"""Statuses of a vendor that mean the same between us and the caller."""
+
+
 def error_for(fault: Fault, attempts: tuple[AttemptRecord, ...], *, committed: bool = False) -> DispatchError:
     """The error for the fault that ended a request. `committed`: content had been delivered before it."""
     vendor = attempts[-1].vendor if attempts else None
@@ -212,7 +216,7 @@ def error_for(fault: Fault, attempts: tuple[AttemptRecord, ...], *, committed: b
         kind=fault.kind,
         attempts=attempts,
         retry_after=fault.closed_for,
-        status=fault.status if yours and fault.status and 400 <= fault.status < 500 else None,
+        status=fault.status if yours and fault.status in _PASSED_ON else None,
         code="upstream_interrupted" if committed else fault.code if yours else None,
         param=fault.param,
     )

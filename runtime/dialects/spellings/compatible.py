@@ -162,7 +162,7 @@ _MODELS: Final[tuple[Rule, ...]] = (
             r"\bmodel\b.{0,80}\b(?:does not|doesn't) exist", r"model not (?:exist|found)", r"no such model",
             r"invalid model\b", r"not a valid model id", r"supported api model names are",
             r"model identifier is invalid", r"not allowed to sample from this model",
-            r"(?:not have|no) access to (?:the )?model", r"on-demand throughput isn.t supported",
+            r"(?:(?:not|n't) have|no) access to (?:the )?model", r"on-demand throughput isn.t supported",
             r"no route for that uri",
         ),
     ),
