@@ -211,7 +211,7 @@ CONSEQUENCES: Final[dict[FaultClass, Consequence]] = {
     FaultClass.OVERLOADED: Consequence(_ONCE, True, _F, _DEP, _ZERO, _VENDOR, 503, _FEWER, pause=1.0),
     FaultClass.SERVER_ERROR: Consequence(
         _ONCE, True, _F, _DEP, _UNKNOWN, _VENDOR, 502,
-        note="the money by status: see the variants; unknown where there is none",
+        note="what was billed depends on the status, and is not known where there is none",
     ),
     FaultClass.TIMEOUT_409: Consequence(_ONCE, True, _F, _DEP, _UNKNOWN, _VENDOR, 504),
     FaultClass.REFUSED: Consequence(
@@ -251,6 +251,10 @@ def _variant(kind: FaultClass, **changes: object) -> Consequence:
 _UNBILLED: Final = _variant(FaultClass.SERVER_ERROR, money=_ZERO)
 _LATE: Final = _variant(FaultClass.SERVER_ERROR, limit=_FEWER)
 
+_BUSY: Final = _variant(
+    FaultClass.OVERLOADED, breaker=_N, limit=Limit(concurrency=0.9, until=Until.HINT, rest=5.0)
+)
+
 VARIANTS: Final[dict[tuple[FaultClass, int], Consequence]] = {
     (FaultClass.SERVER_ERROR, 500): _UNBILLED,
     (FaultClass.SERVER_ERROR, 501): _UNBILLED,
@@ -262,6 +266,8 @@ VARIANTS: Final[dict[tuple[FaultClass, int], Consequence]] = {
     (FaultClass.SERVER_ERROR, 522): _UNBILLED,
     (FaultClass.SERVER_ERROR, 523): _UNBILLED,
     (FaultClass.SERVER_ERROR, 524): _LATE,
+    # Some say with a 429 that they are overloaded; a 429 never opens a circuit.
+    (FaultClass.OVERLOADED, 429): _BUSY,
     # A conflict is between requests; it says nothing of the vendor's health.
     (FaultClass.TIMEOUT_409, 409): _variant(FaultClass.TIMEOUT_409, breaker=_N, reach=_NIL),
 }

@@ -411,6 +411,8 @@ class Outcome(Tell, frozen=True, kw_only=True):
     """The model, mode or route as the caller named it."""
     mode: str | None = None
     fault: FaultClass | None = None
+    by: str | None = None
+    """What told the fault's class: `transport`, `status`, `code` or `message`; None where there was none."""
     first_token: float | None = None
     seconds: float = 0.0
     request_seconds: float = 0.0
