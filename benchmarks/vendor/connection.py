@@ -9,6 +9,7 @@ import math
 import random
 import socket
 import struct
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -57,18 +58,22 @@ class Connection:
         """Play `rule`, and then serve. The stream is closed at the end."""
         async with self._stream:
             await trio.sleep(draw(rule.delay, rng))
-            if rule.act in ("refuse", "reset"):
+            if rule.act in ("refuse", "reset", "unresolved", "untrusted"):
                 self._vendor.turned_away += 1
                 await reset(self._stream)
             elif rule.act in ("blackhole", "drop"):
                 self._vendor.turned_away += rule.act == "drop"
-                await trio.sleep_forever()
+                await self._swallow()
             else:
                 self._vendor.accepted += 1
-                try:
+                with suppress(*GONE):
                     await self._serve()
-                except GONE:
-                    return
+
+    async def _swallow(self) -> None:
+        """Take everything and say nothing, until the client leaves."""
+        with suppress(*GONE):
+            while await self._stream.receive_some(_RECEIVE):
+                pass
 
     async def _serve(self) -> None:
         while True:

@@ -57,11 +57,19 @@ class State(Struct, frozen=True):
 
 
 class _Entry:
-    __slots__ = ("at", "cost")
+    __slots__ = ("at", "cost", "log")
 
-    def __init__(self, at: float, cost: int) -> None:
+    def __init__(self, at: float, cost: int, log: _Log) -> None:
         self.at = at
         self.cost = cost
+        self.log: _Log | None = log
+        """None once it has left the window."""
+
+    def lower(self, cost: int) -> None:
+        """It has cost less than was thought; never more."""
+        if self.log is not None and cost < self.cost:
+            self.log.total -= self.cost - cost
+            self.cost = cost
 
 
 class _Log:
@@ -69,12 +77,21 @@ class _Log:
 
     def __init__(self) -> None:
         self.entries: deque[_Entry] = deque()
+        self.total = 0
         self.running = 0
+
+    def add(self, at: float, cost: int) -> _Entry:
+        entry = _Entry(at, cost, self)
+        self.entries.append(entry)
+        self.total += cost
+        return entry
 
     def sum(self, now: float, per: float) -> int:
         while self.entries and self.entries[0].at + per <= now:
-            self.entries.popleft()
-        return sum([entry.cost for entry in self.entries])
+            gone = self.entries.popleft()
+            gone.log = None
+            self.total -= gone.cost
+        return self.total
 
     def wait(self, excess: int, now: float, per: float) -> float:
         """Seconds until `excess` has left the window."""
@@ -96,7 +113,7 @@ class Admission:
         """Count what was really used, and free its place."""
         used = _costs(input_tokens, output_tokens)
         for what, entry in self.entries:
-            entry.cost = min(entry.cost, used[what])
+            entry.lower(used[what])
         for log in self.running:
             log.running -= 1
         self.entries, self.running = [], []
@@ -134,7 +151,7 @@ class Limiter:
         if refusal is not None:
             for _, limit, log, _ in found:
                 if limit.counts_refused and limit.what == "requests":
-                    log.entries.append(_Entry(now, 1))
+                    log.add(now, 1)
             return refusal
         return self._enter(found, costs, now)
 
@@ -162,9 +179,7 @@ class Limiter:
                 log.running += 1
                 admission.running.append(log)
             else:
-                entry = _Entry(now, costs[limit.what])
-                log.entries.append(entry)
-                admission.entries.append((limit.what, entry))
+                admission.entries.append((limit.what, log.add(now, costs[limit.what])))
         return admission
 
     def _log(

@@ -11,7 +11,7 @@ import errno
 import os
 import random
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import trio
@@ -52,6 +52,7 @@ class MemoryStream(trio.abc.Stream):
         self._outgoing = outgoing
         self._slices = slices
         self.closed = False
+        self.on_close: Callable[[], None] | None = None
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """See `trio.abc.SendStream`. Raises `BrokenResourceError` when nobody reads any more."""
@@ -100,6 +101,8 @@ class MemoryStream(trio.abc.Stream):
             self._incoming.data.clear()
             self._incoming.news()
             self._outgoing.news()
+            if self.on_close is not None:
+                self.on_close()
 
     def reset(self) -> None:
         """Close at once: the other end finds an error after what was sent."""
@@ -138,8 +141,8 @@ def memory_pair(
 class MemoryNetwork:
     """Names and the vendors behind them. Connections live in `nursery` until they end.
 
-    `latency` is the time that dialling takes. `dialled` keeps the clients' ends that are still open, so
-    that a test can see that none is left.
+    `latency` is the time that dialling takes. `open` and `dialled` count the clients' ends of connections that are
+    open, and those that have ever been made.
     """
 
     def __init__(
@@ -156,13 +159,7 @@ class MemoryNetwork:
         self._capacity = capacity
         self._latency = latency
         self._slices = slices
-        self.dialled: set[MemoryStream] = set()
-
-    @property
-    def open(self) -> int:
-        """Connections whose client's end is open."""
-        self.dialled = {stream for stream in self.dialled if not stream.closed}
-        return len(self.dialled)
+        self.open = self.dialled = 0
 
     async def dial(self, host: str, _port: int) -> trio.abc.Stream:
         """Connect to the vendor called `host`. Raises what a network raises: `OSError` in its kinds, and `TLSFailed`."""
@@ -182,6 +179,11 @@ class MemoryNetwork:
                 raise TLSFailed(f"certificate of {host!r} has expired, as the script says")
             raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
         mine, theirs = memory_pair(self._capacity, self._slices)
-        self.dialled = {stream for stream in self.dialled if not stream.closed} | {mine}
+        self.open += 1
+        self.dialled += 1
+        mine.on_close = self._closed
         self._nursery.start_soon(vendor.serve_stream, theirs, (number, rule, rng))
         return mine
+
+    def _closed(self) -> None:
+        self.open -= 1

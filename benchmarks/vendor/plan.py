@@ -22,7 +22,10 @@ from .limits import State
 from .script import ErrorKind, RetryStyle, Step, Stop
 from .spoil import HTML, Frame, broken_event, broken_frames, cut, endless_body
 
-__all__ = ["Plan", "Said", "describe", "plan", "speak"]
+__all__ = ["Plan", "Said", "describe", "error_kind", "plan", "speak"]
+
+_HUGE_BODY: Final = 10 * 2**30
+_HUGE_HEAD: Final = 2**20
 
 Ending: TypeAlias = Literal["whole", "end", "eof", "reset", "stall"]
 
@@ -74,7 +77,13 @@ class _Making(Struct):
     asked: Asked
     answer: Answer
     said: Said
+    number: int
     rng: random.Random
+
+
+def _spoilt(step: Step) -> int:
+    """Bytes of a spoilt body or head."""
+    return step.spoil_bytes or (_HUGE_HEAD if step.spoil == "huge_head" else _HUGE_BODY)
 
 
 def describe(step: Step) -> str:
@@ -98,7 +107,7 @@ def describe(step: Step) -> str:
 
 def speak(step: Step, asked: Asked, rng: random.Random) -> Said:
     """What is said to `asked`, no longer than it allows. Draws from `rng`."""
-    if _kind(step) is not None and step.bill != "generated":
+    if error_kind(step) is not None and step.bill != "generated":
         return Said([], "stop")
     if step.text is not None:
         pieces = speech.pieces_of(step.text)
@@ -124,19 +133,19 @@ def plan(
     rng: random.Random,
 ) -> Plan:
     """The answer to attempt `number`. `states` are limits to be told of; `wall_now` is our own wall clock."""
-    making = _Making(step, format, asked, answer, said, rng)
+    making = _Making(step, format, asked, answer, said, number, rng)
     theirs = wall_now + step.date_skew
     before_head = draw(step.delay.before_head, rng)
-    kind = _kind(step)
+    kind = error_kind(step)
     if kind is not None:
-        made = _refusal(making, kind, number, before_head)
+        made = _refusal(making, kind, before_head)
     elif step.body is not None or step.json is not msgspec.UNSET:
         made = _plain(step.status or 200, _given(step), before_head)
     elif asked.stream and step.spoil not in ("html", "empty"):
         made = _stream(making, before_head)
     else:
         made = _whole(making, before_head)
-    _finish_head(made, making, states, number, theirs)
+    _finish_head(made, making, states, theirs)
     if step.stop is not None:
         made.frames = _stopped(made, made.frames, step.stop)
     return made
@@ -145,13 +154,13 @@ def plan(
 # --- heads --------------------------------------------------------------------------------------
 
 
-def _finish_head(made: Plan, making: _Making, states: list[State], number: int, theirs: float) -> None:
+def _finish_head(made: Plan, making: _Making, states: list[State], theirs: float) -> None:
     step, form = making.step, making.format
     told = [State(what, quota.limit, quota.remaining, quota.reset) for what, quota in step.quota.items()]
     head = {
         "date": formatdate(math.floor(theirs), usegmt=True),
         "content-type": made.headers.pop("content-type", "application/json"),
-        "x-request-id": f"req_{number}",
+        "x-request-id": f"req_{making.number}",
     }
     head |= form.limit_headers([state for state in states if state.what not in step.quota] + told, theirs)
     head |= made.headers | _retry_headers(step, form, theirs)
@@ -159,7 +168,7 @@ def _finish_head(made: Plan, making: _Making, states: list[State], number: int, 
         head["content-type"] = step.content_type
         made.sound = False
     if step.spoil == "huge_head":
-        head["x-padding"] = "x" * step.spoil_bytes
+        head["x-padding"] = "x" * _spoilt(step)
         made.sound = False
     if step.framing == "close":
         made.length, made.until_close = None, True
@@ -190,7 +199,7 @@ def _retry_headers(step: Step, format: Format, theirs: float) -> dict[str, str]:
 # --- answers in one piece -----------------------------------------------------------------------
 
 
-def _kind(step: Step) -> ErrorKind | None:
+def error_kind(step: Step) -> ErrorKind | None:
     """The error that a step answers with, if it does."""
     if step.error is not None:
         return step.error
@@ -203,14 +212,14 @@ def _given(step: Step) -> bytes:
     return step.body.encode() if step.body is not None else msgspec.json.encode(step.json)
 
 
-def _error_body(making: _Making, kind: ErrorKind, number: int) -> tuple[Error, dict[str, Any]]:
+def _error_body(making: _Making, kind: ErrorKind) -> tuple[Error, dict[str, Any]]:
     error = making.format.errors[kind]
     in_body = making.step.retry_after if "body" in _styles(making.step, making.format) else None
-    return error, making.format.error_body(error, error.message, in_body, number)
+    return error, making.format.error_body(error, error.message, in_body, making.number)
 
 
-def _refusal(making: _Making, kind: ErrorKind, number: int, before_head: float) -> Plan:
-    error, body = _error_body(making, kind, number)
+def _refusal(making: _Making, kind: ErrorKind, before_head: float) -> Plan:
+    error, body = _error_body(making, kind)
     given = making.step.body is not None or making.step.json is not msgspec.UNSET
     content = _given(making.step) if given else msgspec.json.encode(body)
     made = _plain(making.step.status or error.status, content, before_head)
@@ -250,7 +259,7 @@ def _whole(making: _Making, before_head: float) -> Plan:
     elif step.spoil == "bad_chunk_size":
         made.length, made.frames, made.ending = None, broken_frames(iter([Frame(content)]), 0), "eof"
     else:
-        made.length, made.frames = step.spoil_bytes, endless_body(step.spoil_bytes)
+        made.length, made.frames = _spoilt(step), endless_body(_spoilt(step))
     return made
 
 
@@ -278,7 +287,7 @@ def _stream(making: _Making, before_head: float) -> Plan:
     elif step.spoil == "malformed_json":
         made.frames = broken_event(made.frames, step.spoil_after, making.format.line_end)
     elif step.spoil == "endless_line":
-        made.frames = endless_body(step.spoil_bytes, b'data: {"filler": "')
+        made.frames = endless_body(_spoilt(step), b'data: {"filler": "')
     else:
         made.frames = _huge_stream(making)
     return made
@@ -308,7 +317,7 @@ def _events(making: _Making) -> Iterator[Frame]:
         yield Frame(event, tokens=1, gap=waiting, kind="content")
         waiting = draw(step.delay.between, rng)
     if failing is not None:
-        _, body = _error_body(making, failing.kind, 0)
+        _, body = _error_body(making, failing.kind)
         for event in making.format.error_events(body):
             yield Frame(event, gap=waiting, kind="closing")
             waiting = 0.0
@@ -335,7 +344,7 @@ def _huge_stream(making: _Making) -> Iterator[Frame]:
         yield Frame(event, kind="opening")
     text = "word " * 3277
     sent = tokens = 0
-    while sent < making.step.spoil_bytes:
+    while sent < _spoilt(making.step):
         tokens += 1
         event = making.format.token(making.answer, text, tokens)
         sent += len(event)

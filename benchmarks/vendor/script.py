@@ -29,7 +29,7 @@ Times are seconds, or text such as `"250ms"`; windows count from the moment the 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -82,6 +82,9 @@ Positive: TypeAlias = Annotated[int, Meta(ge=1)]
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 Status: TypeAlias = Annotated[int, Meta(ge=200, le=599)]
+
+
+_LARGEST_HEAD: Final = 64 * 2**20
 
 
 class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -229,7 +232,8 @@ class Step(Table, frozen=True, kw_only=True):
     events. `huge_head`: a head with a header of `spoil_bytes`."""
     spoil_after: Count = 0
     """Tokens before the spoilt event of a stream."""
-    spoil_bytes: Positive = 10 * 2**30
+    spoil_bytes: Positive | None = None
+    """10 GiB if not said, and for a head 1 MiB."""
 
     framing: Literal["normal", "close"] = "normal"
     """`close`: neither length nor chunks; the end of the connection is the end of the body."""
@@ -249,13 +253,15 @@ class Step(Table, frozen=True, kw_only=True):
             raise ValueError("give either `body` or `json`")
         if isinstance(self.tokens, Spread) and self.text is not None:
             raise ValueError("give either `text` or `tokens`")
+        if self.spoil == "huge_head" and (self.spoil_bytes or 0) > _LARGEST_HEAD:
+            raise ValueError("`spoil_bytes` of a head are at most 64 MiB: it is made in one piece")
 
 
 class ConnectionRule(Table, frozen=True, kw_only=True):
     """What a connection meets before anything is read. The first rule that matches decides; else `accept`.
 
     `refuse` (in a window: nothing listens, and connections that are still open are reset at their next request),
-    `reset` (RST at once), `blackhole` (accepted, never read or answered). Over streams in memory also
+    `reset` (RST at once), `blackhole` (accepted, never answered). Over streams in memory also
     `drop` (never established), `unresolved` (no address for the name) and `untrusted` (its certificate has
     expired); over sockets, where the kernel accepts before we are asked, `drop` is played as `blackhole` and the
     other two are refused when the server is opened: let a name or a certificate be wrong instead.
@@ -330,3 +336,7 @@ class Script(Table, frozen=True, kw_only=True):
     billing: Billing = Billing()
     keep_alive: Annotated[float, Meta(gt=0)] | None = None
     """Seconds after which an idle connection is closed; None: never."""
+
+    def __post_init__(self) -> None:
+        if (self.default.when, self.default.times, self.default.chance) != (When(), None, None):
+            raise ValueError("`default` is what always remains: it has no `when`, `times` or `chance`")

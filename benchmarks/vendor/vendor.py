@@ -22,7 +22,7 @@ from .formats import FORMATS, Format
 from .formats.base import Answer, Asked, Unreadable
 from .limits import Admission, Exceeded, Limiter
 from .meter import Attempt, Meter, input_tokens, masked
-from .plan import Plan, Said, describe, plan, speak
+from .plan import Plan, Said, describe, error_kind, plan, speak
 from .script import ConnectionRule, Script, Step
 from .selection import Selector
 from .server import serve
@@ -65,12 +65,12 @@ class ScriptedVendor:
             raise ValueError(f"unknown format {min(unknown)!r}; there are {', '.join(FORMATS)}")
         self.wall_now = wall_now
         self.open = 0
+        self.on_end: Callable[[Attempt], None] | None = None
+        """Is told of each attempt that has ended."""
         self._formats = [each for name, each in FORMATS.items() if formats is None or name in formats]
         self._most = history
         self._changed = trio.Event()
-        self._connections = 0
-        self._attempts = 0
-        self.play(script or Script())
+        self.script = script or Script()
         self.reset()
 
     def play(self, script: Script) -> None:
@@ -79,15 +79,16 @@ class ScriptedVendor:
         self.started_at = trio.current_time()
         self.selector = Selector(script)
         self.limiter = Limiter(script.limits)
-        if hasattr(self, "meter"):
-            self.meter.billing = script.billing
+        self.meter.billing = script.billing
         self._changed.set()
         self._changed = trio.Event()
 
     def reset(self) -> None:
-        """Begin the script again, with empty books and limits; what is under way goes on and is booked nowhere."""
+        """Begin the script again, with empty books and limits and all numbers from 1, so that the same requests meet the
+        same. What is under way goes on, and is booked nowhere."""
         self.meter = Meter(self.script.billing, self._most)
         self.accepted = self.turned_away = 0
+        self._connections = self._attempts = 0
         self.play(self.script)
 
     @property
@@ -104,6 +105,10 @@ class ScriptedVendor:
     def formats(self) -> list[str]:
         """The names of the formats that are spoken."""
         return [each.name for each in self._formats]
+
+    def base_url(self, format: str, origin: str) -> str:
+        """What a client of `format` is configured with, if the vendor is to be found at `origin`."""
+        return origin + FORMATS[format].base_path
 
     def statistics(self) -> VendorStatistics:
         """The vendor at this moment."""
@@ -180,7 +185,7 @@ class ScriptedVendor:
         )
         self.meter.begin(attempt)
         made = self._plan(step, spoken, asked, said, attempt, key, rng)
-        return Exchange(attempt, step, made, self.meter, admission)
+        return Exchange(attempt, step, made, self.meter, admission, self.on_end)
 
     # --- deciding ---------------------------------------------------------------------------
 
@@ -205,7 +210,7 @@ class ScriptedVendor:
             return Step(name="unknown model", error="no_model"), None, nothing
         selection = self.selector.select(asked.model, key, asked.stream, self.elapsed, rng)
         said = speak(selection.step, asked, rng)
-        refused = selection.step.error is not None
+        refused = error_kind(selection.step) is not None
         tokens = (0, 0) if refused else (input_tokens(asked.characters), len(said.pieces))
         admission = self.limiter.admit(number, key, asked.model, *tokens, trio.current_time())
         if isinstance(admission, Exceeded):

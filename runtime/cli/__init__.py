@@ -1,4 +1,4 @@
-"""The command line: `llm-dispatcher serve`, `check`, `chat`, `models`.
+"""The command line: `llm-dispatcher serve`, `check`, `chat`, `models`, `simulate-vendor`.
 
 One file per command. Nothing heavy is imported before a command needs it, so that `--help` and shell
 completion answer at once.
@@ -14,6 +14,7 @@ from .chat import chat
 from .check import check
 from .models import models
 from .serve import serve
+from .simulate_vendor import simulate_vendor
 
 __all__ = ["main"]
 
@@ -65,5 +66,5 @@ def main() -> None:
     """
 
 
-for _command in (serve, check, chat, models):
+for _command in (serve, check, chat, models, simulate_vendor):
     main.add_command(_command)
