@@ -16,6 +16,7 @@ from collections import deque
 from itertools import islice
 from typing import Literal, TypeAlias
 
+import trio
 from msgspec import Struct
 
 from .script import Bill, Billing
@@ -106,6 +107,7 @@ class Meter:
         self.begun = 0
         self.under_way: dict[int, Attempt] = {}
         self._history: deque[Attempt] = deque(maxlen=most)
+        self._idle = trio.lowlevel.ParkingLot()
 
     @property
     def history(self) -> list[Attempt]:
@@ -115,6 +117,12 @@ class Meter:
     def last(self, count: int) -> list[Attempt]:
         """The last `count` of the history."""
         return list(islice(self._history, max(0, len(self._history) - count), None))
+
+    async def wait_idle(self) -> None:
+        """Return when no attempt is under way."""
+        await trio.lowlevel.checkpoint()
+        while self.under_way:
+            await self._idle.park()
 
     def begin(self, attempt: Attempt) -> None:
         """Take an attempt into the books."""
@@ -138,6 +146,8 @@ class Meter:
             if name not in accounts and len(accounts) >= _MOST_ACCOUNTS:
                 name = "(others)"
             accounts.setdefault(name, Totals()).add(attempt, outcome)
+        if not self.under_way:
+            self._idle.unpark_all()
 
 
 def masked(key: str) -> str:

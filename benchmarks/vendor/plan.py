@@ -303,12 +303,17 @@ def _gaps(making: _Making) -> Iterator[float]:
 def _events(making: _Making) -> Iterator[Frame]:
     """The events of a stream, each with the wait before it."""
     step, said, rng = making.step, making.said, making.rng
-    waiting = draw(step.delay.first_event, rng)
+    begun, lively = False, False
     for frame in _prelude(making):
-        frame.gap, waiting = waiting, draw(step.delay.between, rng) if frame.kind != "opening" else 0.0
-        if frame.kind == "opening" and (step.pings or step.empty_events):
-            waiting = draw(step.delay.between, rng)
+        lively = lively or frame.kind != "opening"
+        if not begun:
+            frame.gap = draw(step.delay.first_event, rng)
+        elif lively:
+            frame.gap = draw(step.delay.between, rng)
+        begun = True
         yield frame
+    # The first token comes with the opening, unless something has come in between.
+    waiting = draw(step.delay.between, rng) if lively else 0.0 if begun else draw(step.delay.first_event, rng)
     failing = step.error_event
     for index, piece in enumerate(said.pieces):
         if failing is not None and index >= failing.after_tokens:

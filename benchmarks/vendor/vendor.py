@@ -143,6 +143,11 @@ class ScriptedVendor:
         """Serve on a socket until cancelled; see `server.serve`. `nursery.start` returns the port."""
         await serve(self, port, host, ssl_context=ssl_context, task_status=task_status)
 
+    async def wait_idle(self) -> None:
+        """Return when every attempt has been booked. A client may have read an answer to its end, or have left, a moment
+        before the vendor's own task has come to book it."""
+        await self.meter.wait_idle()
+
     async def wait_script_changed(self) -> None:
         """Return when another script has begun, or this one again."""
         await self._changed.wait()

@@ -22,7 +22,7 @@ _EXHAUSTED: Final = "You exceeded your current quota, please check your plan and
 
 _ERRORS: Final[dict[ErrorKind, Error]] = {
     "auth": Error(400, "API key not valid. Please pass a valid API key.", "INVALID_ARGUMENT", "API_KEY_INVALID"),
-    "bad_gateway": Error(502, "Bad gateway.", "UNAVAILABLE"),
+    "bad_gateway": Error(502, "Bad gateway.", "INTERNAL"),
     "bad_request": Error(400, "Invalid value at 'contents'.", "INVALID_ARGUMENT"),
     "context_length": Error(
         400, "The input token count (1100000) exceeds the maximum number of tokens allowed (1048576).",
