@@ -1,4 +1,4 @@
-"""The command line: `llm-dispatcher serve`, `check`, `chat`, `models`, `faults`.
+"""The command line: `llm-dispatcher serve`, `check`, `chat`, `models`, `faults`, `simulate-vendor`.
 
 One file per command. Nothing heavy is imported before a command needs it, so that `--help` and shell
 completion answer at once.
@@ -15,6 +15,7 @@ from .check import check
 from .faults import faults
 from .models import models
 from .serve import serve
+from .simulate_vendor import simulate_vendor
 
 __all__ = ["main"]
 
@@ -66,5 +67,5 @@ def main() -> None:
     """
 
 
-for _command in (serve, check, chat, models, faults):
+for _command in (serve, check, chat, models, faults, simulate_vendor):
     main.add_command(_command)

@@ -56,13 +56,13 @@ def run(*arguments: str, typed: str | None = None) -> Result:
 def test_help_names_every_command_and_shows_how_to_begin() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    assert set(main.commands) == {"serve", "check", "chat", "models", "faults"}
+    assert set(main.commands) == {"serve", "check", "chat", "models", "faults", "simulate-vendor"}
     for name in main.commands:
         assert f"\n  {name} " in result.stdout
     assert 'llm-dispatcher chat "Why is the sky blue?"' in result.stdout
 
 
-@pytest.mark.parametrize("command", ["serve", "check", "chat", "models", "faults"])
+@pytest.mark.parametrize("command", ["serve", "check", "chat", "models", "faults", "simulate-vendor"])
 def test_each_commands_help_has_examples_and_explains_its_options(command: str) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0
