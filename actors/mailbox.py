@@ -311,6 +311,7 @@ async def serve(mailbox: Mailbox[M], actor: Actor[M]) -> None:
             elif waker is not None:
                 for ticket, result in waker.wake(trio.current_time()):
                     mailbox.conclude(ticket, result)
+                await trio.lowlevel.checkpoint()
 
 
 async def _next(letters: trio.MemoryReceiveChannel[Letter], due: float) -> Letter | None:

@@ -178,9 +178,11 @@ class Router:
         key = () if selection is None else _line_of(selection)
         if way.queued and waiting.returned(key, way.queued, refused, now):
             return Park(way.queued)
-        waited = self._wait(key, route, refused, now)
-        if isinstance(waited, Park):
-            return waited
+        waited: Park | NoLease = _no_lease(refused)
+        if any(each.cause in CURABLE for each in refused):
+            waited = self._wait(key, route, refused, now)
+            if isinstance(waited, Park):
+                return waited
         least_bad = min(
             [each for each in refused if each.cause is Cause.OPEN],
             key=lambda each: (each.until, self._failures(each.deployment)),

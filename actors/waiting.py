@@ -24,6 +24,8 @@ __all__ = ["CURABLE", "Line", "Turn", "Waiter", "WaitingRoom"]
 
 _ANSWER: Final = 0.05
 """Seconds after which the next is called although nothing was heard of the last."""
+_PROMPT: Final = 1e-3
+"""Seconds after which the next is called when the last one's call was in vain."""
 _LOOK: Final = 0.25
 """Seconds after which a line that waits for a slot looks again, even if no vendor has told of one."""
 CURABLE: Final = frozenset({Cause.LIMITED, Cause.COOLING, Cause.FULL})
@@ -166,7 +168,7 @@ class WaitingRoom:
             return False
         curable = _curable(refused)
         if not curable:
-            line.due = now
+            line.due = now + _PROMPT
             return False
         soonest = min([each.until for each in curable])
         entry.item.not_before = soonest

@@ -117,6 +117,14 @@ def test_a_declined_request_goes_to_the_next_and_then_waits_for_the_soonest() ->
     assert house.wake_at == 4.0
 
 
+def test_with_nobody_left_to_ask_there_is_nothing_to_wait_for() -> None:
+    house = router()
+    assert house.handle(route(tried=("a/m", "b/m")), 0.0) == NoLease((), math.inf)
+    refused = (Refused("a/m", Cause.FULL, 0.0),)
+    assert isinstance(house.handle(Declined(route(), ("a/m",), 1, refused), 0.0), Park)
+    assert house.handle(route(tried=("a/m", "b/m")), 0.0) == NoLease((), math.inf)
+
+
 def test_nobody_overtakes_those_who_wait() -> None:
     house = router()
     refused = (Refused("a/m", Cause.LIMITED, 9.0, pace=1.0), Refused("b/m", Cause.LIMITED, 9.0, pace=1.0))
