@@ -396,7 +396,8 @@ class Fault(Struct, frozen=True, omit_defaults=True, kw_only=True):
     param: str | None = None
     retry_after: float | None = None
     day_ends_in: float | None = None
-    """Seconds until a daily limit is lifted; only of DAILY_LIMIT. It stands beside `retry_after` because that may
+    """Seconds until a daily limit is lifted; only of DAILY_LIMIT, and None for one that was
+    told within an answer of status 200, where no clock is known. It stands beside `retry_after` because that may
     be a matter of seconds even when the day's limit is what was reached."""
     should_retry: bool | None = None
     request_id: str | None = None

@@ -20,8 +20,10 @@ _LONGEST_MESSAGE: Final = 2000
 _DEEPEST: Final = 3
 """Errors within errors that are looked into."""
 _MOST_WORDS: Final = 32
-_TITLE = re.compile(r"<(?:title|h1)[^>]*>([^<]*)</(?:title|h1)>", re.IGNORECASE)
-_TAGS = re.compile(r"<[^>]*>")
+_LONGEST_WORD: Final = 200
+# No tag holds another, so that each of these fails at the next "<": a page of nothing else costs no time.
+_TITLE = re.compile(r"<(?:title|h1)[^<>]*>([^<]*)</(?:title|h1)>", re.IGNORECASE)
+_TAGS = re.compile(r"<[^<>]*>")
 _WORDS: Final = ("code", "type", "error_type", "error_code", "reason", "__type", "status")
 """Fields of an error object whose value is a word of the vendor's own."""
 _STATUSES: Final = ("status_code", "http_status_code", "raw_status_code", "statusCode", "status", "code")
@@ -116,7 +118,7 @@ def _words(error: dict[str, Any]) -> Iterator[str]:
         for name in _WORDS:
             value = found.get(name)
             if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
-                yield str(value)
+                yield _word(value)
     details = error.get("details")
     for detail in details if isinstance(details, list) else ():
         if isinstance(detail, dict):
@@ -126,13 +128,13 @@ def _words(error: dict[str, Any]) -> Iterator[str]:
 def _google(detail: dict[str, Any]) -> Iterator[str]:
     """The reason of an `ErrorInfo`; the names of a `QuotaFailure`'s limits, and of a limit that is none at all."""
     if isinstance(detail.get("reason"), str):
-        yield detail["reason"]
+        yield _word(detail["reason"])
     violations = detail.get("violations")
     for violation in violations if isinstance(violations, list) else ():
         if not isinstance(violation, dict):
             continue
         if isinstance(violation.get("quotaId"), str):
-            yield violation["quotaId"]
+            yield _word(violation["quotaId"])
         if violation.get("quotaValue") in ("0", 0):
             yield "quotaValue=0"
 
@@ -178,7 +180,11 @@ def _plain(body: bytes) -> str:
 
 
 def _text(value: Any) -> str | None:
-    return None if value is None or value == "" else str(value)
+    return None if value is None or value == "" else _word(value)
+
+
+def _word(value: Any) -> str:
+    return str(value)[:_LONGEST_WORD]
 
 
 def _short(text: str) -> str:

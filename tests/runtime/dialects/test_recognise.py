@@ -303,6 +303,28 @@ def test_a_rule_holds_for_refusals_unless_it_names_statuses_of_its_own() -> None
     assert set(REFUSALS) < set(ANY)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<" * 65_000,
+        b"<title" * 10_000,
+        b"[" * 65_000,
+        b'{"error":' * 7_000,
+        b'{"error": {"message": "' + b"enable billing " * 4_000 + b'"}}',
+        b'{"error": {"message": "' + b"wait 1" * 10_000 + b'"}}',
+        b'{"error": {"code": ' + b"1" * 6_000 + b"}}",
+        b'{"estimated_time": ' + b"9" * 6_000 + b"}",
+    ],
+    ids=lambda body: body[:24].decode(),
+)
+@pytest.mark.parametrize("speaks", ["openai", "anthropic", "google"])
+def test_a_hostile_body_is_read_in_no_time_and_shown_in_part(body: bytes, speaks: str) -> None:
+    fault = refused(400, body, speaks=speaks)
+    assert len(fault.message) < 2_100
+    assert len(fault.code or "") <= 200
+    assert len(fault.because) < 500
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
     lambda inner: (
