@@ -18,8 +18,8 @@ from typing import Any, assert_never
 from msgspec import Struct
 
 from .mailbox import Forward, Mailbox, MailboxClosed
-from .messages import Cause, Declined, NoLease, Ranking, Rankings, Refused, Reserve, Route
-from .policies import Candidate, Policy, View
+from .messages import Cause, Declined, Load, Loads, NoLease, Ranking, Rankings, Refused, Reserve, Route
+from .policies import Candidate, Ordering, Policy, View
 
 __all__ = ["Router", "RoutingRule", "RoutingTable", "Selection"]
 
@@ -98,12 +98,13 @@ class Router:
     ) -> None:
         self._table = table
         self._vendors = vendors
-        self._policies = policies
+        self._ordering = Ordering(policies)
         self._rng = rng
         self._rankings: dict[str, Ranking] = {}
+        self._loads: dict[str, Load] = {}
         self._turn = 0
 
-    def handle(self, message: Route | Declined | Rankings, now: float) -> Forward | NoLease | None:
+    def handle(self, message: Route | Declined | Rankings | Loads, now: float) -> Forward | NoLease | None:
         """One message; see `mailbox.Actor`."""
         match message:
             case Route():
@@ -112,6 +113,9 @@ class Router:
                 return self._next(message, now)
             case Rankings():
                 self._rankings = message.deployments
+                return None
+            case Loads():
+                self._loads.update(message.deployments)
                 return None
             case _:
                 assert_never(message)
@@ -129,7 +133,7 @@ class Router:
                 suited.append(candidate)
             else:
                 refused.append(Refused(candidate.deployment, Cause.UNSUITED, math.inf))
-        plan = tuple([candidate.deployment for candidate in self._order(suited, selection, route)])
+        plan = tuple([candidate.deployment for candidate in self._order(suited, selection, route, now)])
         if route.again is not None:
             # The one that failed is asked again only when nobody else can help.
             plan = (*plan, route.again)
@@ -141,12 +145,14 @@ class Router:
             return False
         return candidate.context > route.larger_than and candidate.context >= route.input_tokens
 
-    def _order(self, candidates: list[Candidate], selection: Selection, route: Route) -> list[Candidate]:
+    def _order(
+        self, candidates: list[Candidate], selection: Selection, route: Route, now: float
+    ) -> list[Candidate]:
         if len(candidates) < 2:
             return candidates
         self._turn += 1
-        view = View(route, self._rankings, self._turn, self._rng)
-        ordered = self._policies[selection.policy](candidates, view)
+        view = View(route, self._rankings, self._loads, self._turn, self._rng, now)
+        ordered = self._ordering(selection.policy, candidates, view)
         least = selection.minimum_quality
         if least > 0:
             # A stable sort: within either group the policy's order stands.

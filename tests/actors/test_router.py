@@ -150,7 +150,7 @@ def test_every_policy_returns_an_ordering_of_what_it_was_given(
     rankings = {
         each.deployment: Ranking(data.draw(number), data.draw(number), 0.5) for each in candidates[::2]
     }
-    view = View(route(input_tokens=10), rankings, seed, random.Random(seed))
+    view = View(route(input_tokens=10), rankings, {}, seed, random.Random(seed), 0.0)
     ordered = POLICIES[policy](candidates, view)
     assert sorted(each.deployment for each in ordered) == sorted(each.deployment for each in candidates)
 
@@ -158,6 +158,9 @@ def test_every_policy_returns_an_ordering_of_what_it_was_given(
 def test_weights_share_out_as_they_say_and_zero_is_a_fallback_only() -> None:
     candidates = [candidate("a/m", weight=3.0), candidate("b/m", weight=1.0), candidate("c/m", weight=0.0)]
     rng = random.Random(4)
-    firsts = [POLICIES["weighted"](candidates, View(route(), {}, 0, rng))[0].deployment for _ in range(4000)]
+    firsts = [
+        POLICIES["weighted"](candidates, View(route(), {}, {}, 0, rng, 0.0))[0].deployment
+        for _ in range(4000)
+    ]
     assert abs(firsts.count("a/m") / 4000 - 0.75) < 0.03
     assert "c/m" not in firsts

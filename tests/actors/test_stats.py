@@ -81,9 +81,10 @@ def test_rankings_come_from_successes_and_failures_count_against() -> None:
 
 
 def test_names_are_bounded() -> None:
-    desk = Desk()
-    for number in range(1100):
-        desk.tell(mode=f"mode {number}")
-    modes = desk.seen().modes
-    assert len(modes) <= 1001
-    assert modes["(other)"].attempts == 100
+    ledger = Ledger()
+    for number in range(5100):
+        ledger.add(Outcome(vendor="v", deployment="v/m", model="m", asked="m", mode=f"mode {number}"))
+    found = ledger.statistics()
+    assert len(found.modes) == 5001
+    assert found.modes["(other)"].attempts == found.models["(other)"].attempts == 100
+    assert found.totals.attempts == 5100
