@@ -164,9 +164,20 @@ class FairQueueMachine(RuleBasedStateMachine):
         if fits:
             model.join(Waiting(self.number, tenant, max(cost, 1.0), size, self.now + life, self.now))
 
-    @rule(data=st.data(), times=st.integers(1, 3))
+    @rule(
+        tenants=st.lists(st.sampled_from(TENANTS[1:3]), min_size=3, max_size=6),
+        costs=st.lists(st.sampled_from([1.0, 3.0, 9.0, 70.0]), min_size=6, max_size=6),
+    )
+    def push_several(self, tenants: list[str], costs: list[float]) -> None:
+        """In one step, so that runs get to where several wait."""
+        for tenant, cost in zip(tenants, costs, strict=False):
+            self.push(tenant, cost, 0, 20.0)
+
+    @rule(data=st.data(), times=st.integers(1, 6))
     def pop(self, data: st.DataObject, times: int) -> None:
-        skip = data.draw(st.sets(st.sampled_from([each.number for each in self.model.waiting] or [0])))
+        # Mostly a few that do not fit, so that others are served in their place.
+        waiting = [each.number for each in self.model.waiting] or [0]
+        skip = data.draw(st.sets(st.sampled_from(waiting), max_size=3) | st.just(set(waiting)))
         for _ in range(times):
             self.sweep()
             shown = self.queue.peek(self.now, skip.__contains__)
