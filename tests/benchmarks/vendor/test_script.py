@@ -60,7 +60,7 @@ def test_a_step_waits_for_an_attempt_that_it_matches() -> None:
         steps=[Step(name="key", when=When(key="k2")), Step(name="plain", when=When(stream=False))],
         default=Step(name="d"),
     )
-    asked = [{}, {"stream": False}, {"key": "k2"}, {"key": "k2"}]
+    asked: list[dict[str, Any]] = [{}, {"stream": False}, {"key": "k2"}, {"key": "k2"}]
     assert names(script, *asked) == ["d", "plain", "key", "d"]
 
 
