@@ -19,6 +19,7 @@ def envelope(error: DispatchError) -> dict[str, Any]:
         "class": error.kind.value,
         "blame": error.blame.value,
         "vendor": error.vendor,
+        "attempt": len(error.attempts),
         "attempts": [
             {
                 "deployment": record.deployment,
