@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from ..actors.messages import Spent
-from .canon import Event, Message, OpaqueDelta, Opened, Request, TextDelta, Usage, UsageReported
+from .canon import Event, Message, OpaqueDelta, Opened, Request, Seam, TextDelta, Usage, UsageReported
 
 __all__ = ["PREFILL", "Joint", "Written", "continuation", "total"]
 
@@ -33,7 +33,7 @@ class Written:
         if type(event) is TextDelta:
             self._pieces.append(event.text)
             self.only_text = self.only_text and event.index == 0 and event.signature is None
-        elif type(event) not in (Opened, UsageReported) and not (
+        elif type(event) not in (Opened, UsageReported, Seam) and not (
             type(event) is OpaqueDelta and not event.content
         ):
             self.only_text = False
