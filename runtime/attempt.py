@@ -240,8 +240,8 @@ class Attempt:
             raise
         if completion.usage is not None:
             self.bill.report(completion.usage)
-        for choice in completion.choices:
-            if choice.parts:
+        else:
+            for choice in completion.choices:
                 self.bill.count(1, characters_of(choice.parts))
         if is_empty(completion, self._request):
             raise self._failed(FaultClass.EMPTY_OK, "the answer is empty")

@@ -41,7 +41,7 @@ class Hedges(Protocol):
     """The budget for hedges; see `actors.machines.hedge`."""
 
     def deposit(self, now: float) -> None:
-        """One request was accepted."""
+        """One request was accepted that may be hedged."""
 
     def allow(self, now: float, cost: float) -> bool:
         """Spend one hedge of so many dollars; False, and nothing spent, if there is none left."""

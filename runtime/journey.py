@@ -60,7 +60,9 @@ class Journey:
         self._last_fault: Fault | None = None
         self._reported = False
         house.budget.deposit(request.criticality, self.begun)
-        house.hedges.deposit(self.begun)
+        self._hedged = self.conduct.hedge if request.hedge is None else request.hedge
+        if self._hedged:
+            house.hedges.deposit(self.begun)
 
     @property
     def attempts(self) -> tuple[AttemptRecord, ...]:
@@ -106,9 +108,8 @@ class Journey:
 
     def may_hedge(self, first: Attempt) -> bool:
         """Whether a hedge for `first` comes into question at all, should it be slow."""
-        wanted = self.conduct.hedge if self.request.hedge is None else self.request.hedge
         lease = first.lease
-        return wanted and lease.hedge_after is not None and not lease.desperate and self._has_room()
+        return self._hedged and lease.hedge_after is not None and not lease.desperate and self._has_room()
 
     def _affords_hedge(self, slow: Attempt) -> bool:
         facts, now = self._facts, trio.current_time()

@@ -71,31 +71,36 @@ class ClassedBudget:
     So no class can spend what the others' requests deposited, and all together stay within the bound above.
     """
 
-    __slots__ = ("_classes", "_whole")
+    __slots__ = ("_classes", "_floor", "_share")
 
     def __init__(
         self, classes: Iterable[str], share: float = 0.1, floor: float = 1.0, life: float = 10.0
     ) -> None:
-        self._whole = RetryBudget(share, floor, life)
+        self._share = share
+        self._floor = floor * life
         self._classes = {name: RetryBudget(share, floor, life) for name in classes}
 
     def deposit(self, name: str, now: float) -> None:
         """One request of the class was accepted. A class that the budget was not made with is a KeyError."""
         self._classes[name].deposit(now)
-        self._whole.deposit(now)
 
     def balance(self, name: str, now: float) -> float:
         """Retries that the class has left at `now`."""
-        return min(self._whole.balance(now), self._classes[name].balance(now))
+        return min(self._whole(now).balance, self._classes[name].balance(now))
 
     def withdraw(self, name: str, now: float) -> bool:
         """Spend one retry of both; False, and nothing spent, if either has none."""
-        if self._whole.balance(now) < 1.0 - 1e-9 or not self._classes[name].withdraw(now):
-            return False
-        return self._whole.withdraw(now)
+        return self._whole(now).balance >= 1.0 - 1e-9 and self._classes[name].withdraw(now)
+
+    def _whole(self, now: float) -> BudgetStatistics:
+        """The budget for all together: nothing is counted twice for it, since retries are rarer than requests."""
+        classes = [budget.statistics(now) for budget in self._classes.values()]
+        deposits = sum([each.deposits for each in classes])
+        withdrawals = sum([each.withdrawals for each in classes])
+        return BudgetStatistics(self._floor + self._share * deposits - withdrawals, deposits, withdrawals)
 
     def statistics(self, now: float) -> dict[str, BudgetStatistics]:
         """By class; the one for all together under an empty name."""
-        return {"": self._whole.statistics(now)} | {
+        return {"": self._whole(now)} | {
             name: budget.statistics(now) for name, budget in self._classes.items()
         }

@@ -252,7 +252,7 @@ class Hedging(Table, frozen=True, kw_only=True):
     """How much may be spent on asking a second vendor while the first is slow, where a route or mode allows it."""
 
     share: Share = 0.02
-    """Of the requests, at most; on top of that, every hedge is a retry and wants its budget too."""
+    """Of the requests that may be hedged, at most; every hedge is a retry besides, and wants its budget too."""
     dollars: Usd = Usd("1")
     """An hour, at most, reckoned by the price of the slow deployment; one without a price is not hedged."""
 
