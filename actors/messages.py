@@ -421,8 +421,6 @@ class Outcome(Tell, frozen=True, kw_only=True):
     request_seconds: float = 0.0
     spent: Spent = Spent()
     streamed: bool = False
-    hedged: bool = False
-    """Whether a slow attempt may be raced by a second one."""
     attempt: int = 1
     """Which attempt of its request it was, from 1; 0 when there was none."""
     last: bool = True
