@@ -1,4 +1,7 @@
-"""The messages format: Anthropic's. Upstream: `request.write`, `reply.read`, `stream.Reader`, `faults.recognise`."""
+"""The messages format: Anthropic's.
+
+Upstream: `request.write`, `reply.read`, `stream.Reader`, `faults.recognise`. From a client: `request.read`.
+"""
 
 from __future__ import annotations
 
