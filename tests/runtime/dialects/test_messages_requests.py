@@ -51,7 +51,9 @@ WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Z", "C"]), min
 EXTRA: st.SearchStrategy[dict[str, Any] | None] = st.sampled_from(
     [None, {"messages": {"cache_control": {"type": "ephemeral"}}}]
 )
-SCHEMAS = st.sampled_from([{"type": "object", "properties": {}}, {"type": "object", "required": ["x"]}])
+SCHEMAS: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
+    [{"type": "object", "properties": {}}, {"type": "object", "required": ["x"]}]
+)
 ARGUMENTS = st.dictionaries(WORDS, st.integers() | WORDS, max_size=2).map(
     lambda given: json.dumps(given, separators=(",", ":"), ensure_ascii=False)
 )

@@ -1,6 +1,7 @@
 """The messages format: Anthropic's.
 
-Upstream: `request.write`, `reply.read`, `stream.Reader`, `faults.recognise`. From a client: `request.read`.
+Upstream: `request.write`, `reply.read`, `stream.Reader`, `faults.recognise`. Towards clients: `request.read`,
+`reply.write`, `stream.Writer`, `faults.write`.
 """
 
 from __future__ import annotations
