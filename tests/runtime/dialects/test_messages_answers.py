@@ -131,6 +131,7 @@ def test_what_a_stream_adds_up_to_is_told_as_the_stream_was() -> None:
         assert plain(whole) == plain(accumulated(recording.body)), recording.name
 
 
+@pytest.mark.slow
 @needs_corpus
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
@@ -141,6 +142,7 @@ def test_where_the_network_cuts_a_recorded_stream_makes_no_difference(data: st.D
     assert decode(*(body[a:b] for a, b in pairwise(edges))) == decode(body)
 
 
+@pytest.mark.slow
 @needs_corpus
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
@@ -209,12 +211,14 @@ def completions(draw: st.DrawFn) -> Completion:
     )
 
 
+@pytest.mark.slow
 @given(answer=completions())
 def test_an_answer_is_the_same_after_it_was_written_and_read(answer: Completion) -> None:
     body = json.dumps(reply.write(answer, id="ours", model="ours"), ensure_ascii=False).encode()
     assert reply.read(body) == answer
 
 
+@pytest.mark.slow
 @given(answer=completions())
 def test_an_answer_is_the_same_streamed_and_whole(answer: Completion) -> None:
     stream = written(reply.events_of(answer))
@@ -264,6 +268,7 @@ def foreign_events(draw: st.DrawFn) -> list[Event]:
     return [*events, Finished("stop", vendor_reason="stop"), UsageReported(Usage(7, 9))]
 
 
+@pytest.mark.slow
 @given(events=foreign_events())
 def test_whatever_another_vendor_streams_is_a_proper_stream_here(events: list[Event]) -> None:
     message = accumulated(written(events, own=False))

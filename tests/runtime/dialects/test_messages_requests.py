@@ -26,6 +26,7 @@ from llm_dispatcher.runtime.canon import (
 )
 from llm_dispatcher.runtime.dialects import Unsupported
 from llm_dispatcher.runtime.dialects.formats.chat_completions.quirks import Quirks
+from llm_dispatcher.runtime.dialects.formats.chat_completions.request import read as read_chat
 from llm_dispatcher.runtime.dialects.formats.chat_completions.request import write as write_chat
 from llm_dispatcher.runtime.dialects.formats.messages import request
 from llm_dispatcher.runtime.dialects.formats.messages.thinking import Way, way_of
@@ -142,6 +143,7 @@ def requests(draw: st.DrawFn) -> Request:
     )
 
 
+@pytest.mark.slow
 @given(wanted=requests(), stream=st.booleans())
 def test_a_request_is_the_same_after_it_was_written_and_read(wanted: Request, stream: bool) -> None:
     written, dropped = request.write(wanted, wanted.model, stream=stream)
@@ -334,7 +336,20 @@ def test_thinking_that_cannot_be_is_refused_by_name(
     assert caught.value.feature == feature
 
 
-# --- what other formats make of it --------------------------------------------------------------
+# --- between formats --------------------------------------------------------------
+
+
+def test_a_tool_that_only_another_format_knows_is_no_function_here() -> None:
+    chat = {
+        "model": "m",
+        "messages": [{"role": "user", "content": "hi"}],
+        "tools": [{"type": "custom", "custom": {"name": "g"}}],
+    }
+    wanted = read_chat(json.dumps(chat).encode()).request
+    with pytest.raises(Unsupported, match="a tool of the type custom"):
+        request.write(wanted, "m", stream=False)
+    written, dropped = request.write(wanted, "m", stream=False, lenient=True)
+    assert (dropped, "tools" in json.loads(written)) == (("a tool of the type custom",), False)
 
 
 def test_permissions_are_no_wish_and_do_not_keep_a_request_from_another_vendor() -> None:

@@ -54,7 +54,7 @@ def write(
     body["messages"] = write_turns(messages, wishes, system_turns=system_turns)
     _sampling(request, body, wishes)
     if request.tools:
-        body["tools"] = [_tool(each) for each in request.tools]
+        _tools(request.tools, body, wishes)
     if request.reasoning is not None:
         write_thinking(request.reasoning, thinking or way_of(model), body, bound, wishes)
     if request.output is not None:
@@ -88,6 +88,23 @@ def _sampling(request: Request, body: dict[str, Any], wishes: Wishes) -> None:
         # A penalty of 0 and log probabilities that are not wanted ask for nothing.
         if getattr(request, name):
             wishes.cannot(name, "leave it out")
+
+
+def _tools(tools: list[Tool], body: dict[str, Any], wishes: Wishes) -> None:
+    """The functions. What another format keeps whole, with a `type` of its own, is none."""
+    written = []
+    for tool in tools:
+        strange = [
+            fields["type"]
+            for owner, fields in (tool.extra or {}).items()
+            if owner != FORMAT and "type" in fields
+        ]
+        if strange:
+            wishes.cannot(f"a tool of the type {strange[0]}")
+        else:
+            written.append(_tool(tool))
+    if written:
+        body["tools"] = written
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
