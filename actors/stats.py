@@ -49,6 +49,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     failed: int
     errors: dict[str, int]
     """By class of fault."""
+    recognised: dict[str, int] = {}
+    """Faults by what told their class. What hangs on a `message` is the least certain: vendors reword them."""
     input_tokens: int
     output_tokens: int
     cache_read_tokens: int
@@ -90,6 +92,7 @@ class _Tally:
         "input_tokens",
         "output_tokens",
         "reasoning_tokens",
+        "recognised",
         "succeeded",
         "total",
         "unpriced",
@@ -100,6 +103,7 @@ class _Tally:
         self.input_tokens = self.output_tokens = self.cache_read_tokens = self.reasoning_tokens = 0
         self.cost = Decimal(0)
         self.errors: dict[FaultClass, int] = {}
+        self.recognised: dict[str, int] = {}
         self.first_token = LatencySketch()
         self.total = LatencySketch()
 
@@ -122,6 +126,8 @@ class _Tally:
                 self.first_token.observe(outcome.first_token)
         else:
             self.errors[outcome.fault] = self.errors.get(outcome.fault, 0) + 1
+            if outcome.by is not None:
+                self.recognised[outcome.by] = self.recognised.get(outcome.by, 0) + 1
 
     def summary(self) -> Summary:
         return Summary(
@@ -129,6 +135,7 @@ class _Tally:
             succeeded=self.succeeded,
             failed=self.attempts - self.succeeded,
             errors={kind.value: count for kind, count in self.errors.items()},
+            recognised=dict(self.recognised),
             input_tokens=self.input_tokens,
             output_tokens=self.output_tokens,
             cache_read_tokens=self.cache_read_tokens,

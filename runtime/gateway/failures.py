@@ -12,7 +12,8 @@ __all__ = ["failure_of", "headers_of"]
 
 
 def failure_of(error: DispatchError) -> Failure:
-    """What went wrong, whose fault it was and which attempts were made."""
+    """What went wrong, whose fault it was, which attempts were made, and in how many seconds a new try makes sense
+    (None where that is not known)."""
     return Failure(
         status=error.status,
         message=error.message,
@@ -24,6 +25,7 @@ def failure_of(error: DispatchError) -> Failure:
             "class": error.kind.value,
             "blame": error.blame.value,
             "vendor": error.vendor,
+            "retry_after": error.retry_after,
             "attempts": [
                 {
                     "deployment": record.deployment,

@@ -61,6 +61,15 @@ def test_a_cost_that_is_not_known_is_counted_as_such() -> None:
     assert desk.seen().totals.unpriced == 1
 
 
+def test_what_told_a_faults_class_is_counted() -> None:
+    desk = Desk()
+    for by in ("status", "message", "message", None):
+        desk.tell(fault=FaultClass.RATE_LIMITED, by=by)
+    desk.tell()
+    found = desk.seen()
+    assert found.totals.recognised == found.vendors["v"].recognised == {"status": 1, "message": 2}
+
+
 def test_a_crash_loses_no_count() -> None:
     desk = Desk()
     desk.tell()

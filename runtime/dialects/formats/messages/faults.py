@@ -1,140 +1,41 @@
-"""Errors of the messages format: what a refusal means, and how we say one ourselves.
-
-An error has a `type`; where one type means several things, the code in its `details` tells them apart, which newer
-interfaces send, and else its message, which is all that the older ones give.
-"""
+"""Errors of the messages format: what a refusal means, and how we say one ourselves."""
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 import msgspec
 
-from .....actors.faults import FaultClass
 from ....canon import Fault
 from ...base import Answer
-from ...hints import retry_after, should_retry
-from ...recognise import ErrorText, by_status, read_error, request_id
+from ...error_text import ErrorText, read_error, read_object
+from ...recognise import fault_of
+from ...recognise import in_stream as fault_in_stream
+from ...spellings.anthropic import ANTHROPIC
 
 __all__ = ["TYPES", "in_stream", "recognise", "write"]
-
-_BY_TYPE: Final[dict[str, FaultClass]] = {
-    "invalid_request_error": FaultClass.BAD_REQUEST,
-    "authentication_error": FaultClass.AUTH,
-    "permission_error": FaultClass.AUTH,
-    "billing_error": FaultClass.QUOTA_EXHAUSTED,
-    "not_found_error": FaultClass.NO_MODEL,
-    "request_too_large": FaultClass.TOO_LARGE,
-    "rate_limit_error": FaultClass.RATE_LIMITED,
-    "overloaded_error": FaultClass.OVERLOADED,
-}
-"""`api_error` and `timeout_error` say no more than their status does."""
-
-_BY_CODE: Final[dict[str, FaultClass]] = {
-    "ramp_limit_exceeded": FaultClass.RAMP_LIMITED,
-    "contract_spend_limit_reached": FaultClass.QUOTA_EXHAUSTED,
-    "enforced_spend_limit_reached": FaultClass.QUOTA_EXHAUSTED,
-    "linked_organization_spend_limit_reached": FaultClass.QUOTA_EXHAUSTED,
-    "linked_organization_billing_unavailable": FaultClass.QUOTA_EXHAUSTED,
-    "user_profile_not_billable": FaultClass.BAD_REQUEST,
-    "user_profile_billing_not_authorized": FaultClass.BAD_REQUEST,
-    "organization_on_hold": FaultClass.AUTH,
-    "cmek_key_disabled": FaultClass.AUTH,
-    "cmek_key_network_blocked": FaultClass.AUTH,
-    "file_expired": FaultClass.BAD_REQUEST,
-    "thread_not_found": FaultClass.BAD_REQUEST,
-    "compaction_unavailable": FaultClass.OVERLOADED,
-}
-"""`error.details.error_code`, as the types of Anthropic's SDK list it, where it means another class than the type.
-A user profile is named by the request, so what is wrong with it is not the account's fault."""
-
-
-def _words(text: str) -> re.Pattern[str]:
-    return re.compile(text, re.IGNORECASE)
-
-
-_BY_MESSAGE: Final[tuple[tuple[FaultClass, re.Pattern[str], FaultClass], ...]] = (
-    (
-        FaultClass.BAD_REQUEST,
-        _words(r"prompt is too long|exceeds? (the )?(model'?s? )?context (limit|window|length)"),
-        FaultClass.CONTEXT_LENGTH,
-    ),
-    (
-        FaultClass.BAD_REQUEST,
-        _words(r"credit balance is too low|reached your (specified )?(workspace )?API usage limits"),
-        FaultClass.QUOTA_EXHAUSTED,
-    ),
-    (FaultClass.BAD_REQUEST, _words(r"blocked by (the )?content filtering policy"), FaultClass.REFUSED),
-    (FaultClass.BAD_REQUEST, _words(r"organization has been (disabled|put on hold)"), FaultClass.AUTH),
-    (
-        FaultClass.RATE_LIMITED,
-        _words(r"acceleration limit|(usage )?increase rate|ramp limit"),
-        FaultClass.RAMP_LIMITED,
-    ),
-    (FaultClass.AUTH, _words(r"\bmodel\b"), FaultClass.NO_MODEL),
-    (
-        FaultClass.NO_MODEL,
-        _words(r"^(?!model\b).*\b(file|container|skill|thread|profile|document)s?\b"),
-        FaultClass.BAD_REQUEST,
-    ),
-)
-"""Class by type, words of the message, and the class that they make of it. A key may be barred from one model, and
-what is not found may be a file that the request names."""
 
 
 def recognise(answer: Answer) -> Fault:
     """What kind of refusal `answer` is. Never raises."""
-    error = read_error(answer.body)
-    code = _code(error)
-    return Fault(
-        kind=_kind(answer.status, error, code),
-        message=error.message or f"status {answer.status} without an explanation",
-        status=answer.status,
-        code=code,
-        type=error.type,
-        param=error.param,
-        retry_after=retry_after(answer),
-        should_retry=should_retry(answer),
-        request_id=request_id(answer) or _request_id(answer.body),
-    )
+    fault = fault_of(answer, ANTHROPIC, _coded(read_error(answer.body)))
+    if fault.request_id is None:
+        return msgspec.structs.replace(fault, request_id=_request_id(answer.body))
+    return fault
 
 
 def in_stream(raw: Any) -> Fault:
     """What an error object within an answer of status 200 means."""
-    error = read_error(msgspec.json.encode({"error": raw}))
-    code = _code(error)
-    return Fault(
-        kind=_named(error, code) or FaultClass.IN_STREAM_ERROR,
-        message=error.message or "the vendor reported an error",
-        code=code,
-        type=error.type,
-    )
+    return fault_in_stream(raw, ANTHROPIC, _coded(read_object(raw)))
 
 
-def _kind(status: int, error: ErrorText, code: str | None) -> FaultClass:
-    """A failing server stays one, whatever it says; a refusal is what it says, and else what its status says."""
-    named = _named(error, code)
-    if status >= 500:
-        return FaultClass.OVERLOADED if named is FaultClass.OVERLOADED else by_status(status)
-    return by_status(status) if named is None else named
-
-
-def _named(error: ErrorText, code: str | None) -> FaultClass | None:
-    found = _BY_CODE.get(code or "")
-    if found is not None:
-        return found
-    kind = _BY_TYPE.get(error.type or "")
-    for before, words, after in _BY_MESSAGE:
-        if kind is before and words.search(error.message):
-            return after
-    return kind
-
-
-def _code(error: ErrorText) -> str | None:
+def _coded(error: ErrorText) -> ErrorText:
+    """The error with the code that newer interfaces put into its `details`."""
     details = (error.body or {}).get("details")
     code = details.get("error_code") if isinstance(details, dict) else None
-    return code if isinstance(code, str) else error.code
+    if not isinstance(code, str):
+        return error
+    return msgspec.structs.replace(error, code=code, words=(code, *error.words))
 
 
 def _request_id(body: bytes) -> str | None:
