@@ -103,6 +103,7 @@ class Route(Ask["Lease | NoLease"], frozen=True, kw_only=True):
     """The vendor whose slow attempt this one is a hedge for."""
     begun: float = 0.0
     """When the caller asked."""
+    streamed: bool = False
     strict: bool = False
     """Reserve the most that may come back, not what is expected."""
     dollars: Mapping[str, float] | None = None
@@ -187,11 +188,13 @@ class Rankings(Tell, frozen=True):
     """The statistics' view of the deployments, by name; sent to the router whenever it has changed.
 
     `hedge_after`: by model, per size class, the time to the first content that one in twenty attempts exceeds;
-    None where too little has been seen, or too long a time, to say.
+    None where too little has been seen, or too long a time, to say. `plain_hedge_after`: the same for answers that
+    are not streamed, which show nothing before their end.
     """
 
     deployments: dict[str, Ranking]
     hedge_after: Mapping[str, tuple[float | None, ...]] = MappingProxyType({})
+    plain_hedge_after: Mapping[str, tuple[float | None, ...]] = MappingProxyType({})
 
 
 class Load(Struct, frozen=True, gc=False):

@@ -30,7 +30,6 @@ from .messages import (
     Loads,
     Network,
     NoLease,
-    Ranking,
     Rankings,
     Refused,
     Reserve,
@@ -38,14 +37,12 @@ from .messages import (
     Route,
     size_class,
 )
-from .policies import Candidate, Policy, View
+from .policies import Candidate, Ordering, Policy, View
+from .policies.patience import SHORTEST, late, patience
 from .routing import RoutingTable, Selection
 from .waiting import CURABLE, WaitingRoom
 
 __all__ = ["Router", "RouterState"]
-
-_BRIEF = 0.25
-"""Seconds for which waiting at the preferred deployment is better than going to the next one."""
 
 
 class RouterState:
@@ -54,9 +51,11 @@ class RouterState:
     `vendors` is how many there are: the fewer, the fewer must be out of reach for it to be our own network's fault.
     """
 
-    def __init__(self, vendors: int, waiting: WaitingRoom | None = None) -> None:
-        self.rankings: dict[str, Ranking] = {}
-        self.hedge_after: Mapping[str, tuple[float | None, ...]] = {}
+    def __init__(
+        self, vendors: int, policies: Mapping[str, Policy], waiting: WaitingRoom | None = None
+    ) -> None:
+        self.rankings = Rankings({})
+        self.ordering = Ordering(policies)
         self.loads: dict[str, Load] = {}
         self.network = LocalNetwork(vendors)
         self.waiting = WaitingRoom() if waiting is None else waiting
@@ -75,7 +74,6 @@ class Router:
         state: RouterState,
         mailbox: Mailbox[Any],
         vendors: Mapping[str, Mailbox[Any]],
-        policies: Mapping[str, Policy],
         *,
         rng: random.Random,
     ) -> None:
@@ -83,9 +81,12 @@ class Router:
         self._state = state
         self._mailbox = mailbox
         self._vendors = vendors
-        self._policies = policies
         self._rng = rng
-        self._hedges = any(each.hedge for each in (*table.names.values(), *table.modes.values()))
+        selections = (*table.names.values(), *table.modes.values())
+        self._hedges = any(each.hedge for each in selections)
+        self._candidates = {
+            each.deployment: each for selection in selections for each in selection.candidates
+        }
 
     def handle(
         self, message: Route | Declined | Rankings | Loads | Room | Contact, now: float
@@ -100,7 +101,7 @@ class Router:
             case Loads():
                 self._state.loads.update(message.deployments)
             case Rankings():
-                self._state.rankings, self._state.hedge_after = message.deployments, message.hedge_after
+                self._state.rankings = message
             case Room():
                 self._state.waiting.room(message.vendor, now)
             case Contact():
@@ -122,31 +123,39 @@ class Router:
             key = _line_of(selection)
             if self._state.waiting.busy(key):
                 return self._wait(key, route, (), now)
-        return self._next(self._plan(selection, route, queued), now)
+        return self._next(self._plan(selection, route, now, queued), now)
 
-    def _plan(self, selection: Selection, route: Route, queued: int) -> Declined:
+    def _plan(self, selection: Selection, route: Route, now: float, queued: int) -> Declined:
         """Who is asked, in which order, as a request that nobody has declined yet."""
+        view = self._view(route, now)
+        again = bool(route.tried) or route.hedge is not None
         suited: list[Candidate] = []
         refused: list[Refused] = []
         for candidate in selection.candidates:
             if candidate.deployment in route.tried or candidate.vendor == route.hedge:
                 continue
-            if _suits(candidate, route):
-                suited.append(candidate)
-            else:
+            if not _suits(candidate, route):
                 refused.append(Refused(candidate.deployment, Cause.UNSUITED, math.inf))
-        plan = [candidate.deployment for candidate in self._order(suited, selection, route)]
+            elif again and late(candidate, view):
+                # A first attempt may be lucky; another one that will not end in time is money for nothing.
+                refused.append(Refused(candidate.deployment, Cause.LATE, math.inf))
+            else:
+                suited.append(candidate)
+        plan = [candidate.deployment for candidate in self._order(suited, selection, view)]
         if route.again is not None:
             # The one that failed is asked again only when nobody else can help.
             plan.append(route.again)
         return Declined(route, tuple(plan), 0, tuple(refused), queued=queued)
 
-    def _order(self, candidates: list[Candidate], selection: Selection, route: Route) -> list[Candidate]:
+    def _view(self, route: Route, now: float) -> View:
+        state = self._state
+        return View(route, state.rankings.deployments, state.loads, state.turn, self._rng, now)
+
+    def _order(self, candidates: list[Candidate], selection: Selection, view: View) -> list[Candidate]:
         if len(candidates) < 2:
             return candidates
         self._state.turn += 1
-        view = View(route, self._state.rankings, self._state.turn, self._rng)
-        ordered = self._policies[selection.policy](candidates, view)
+        ordered = self._state.ordering(selection.policy, candidates, view)
         least = selection.minimum_quality
         if least > 0:
             # A stable sort: within either group the policy's order stands.
@@ -158,7 +167,7 @@ class Router:
         route, plan, position, refused = way.route, way.plan, way.position, way.refused
         while position < len(plan):
             reserve = Reserve(
-                route, plan, position, refused, self._patience(way, now), way.desperate, way.queued,
+                route, plan, position, refused, self._patience(way, position, now), way.desperate, way.queued,
                 self._hedge_after(plan[position], way),
             )  # fmt: skip
             vendor = self._vendors.get(reserve.deployment.partition("/")[0])
@@ -228,24 +237,37 @@ class Router:
 
     # --- what is known of the deployments ---------------------------------------------------
 
-    @staticmethod
-    def _patience(way: Declined, now: float) -> float:
-        """How long a wait is worth having. Others are waited for in line; a repetition has nobody else to ask."""
-        left = max(0.0, way.route.deadline - now)
-        if way.route.hedge is not None:
+    def _patience(self, way: Declined, position: int, now: float) -> float:
+        """How long a wait is worth having. With nobody else to ask one waits in line, not there; but a repetition, and
+        one asked in panic, has that deployment only."""
+        route, plan = way.route, way.plan
+        if route.hedge is not None:
             return 0.0
-        repeats = way.position < len(way.plan) and way.plan[way.position] == way.route.again
-        return left if repeats or way.desperate else min(_BRIEF, left)
+        left = max(0.0, route.deadline - now)
+        if way.desperate or plan[position] == route.again:
+            return left
+        if position + 1 == len(plan):
+            return min(SHORTEST, left)
+        here, there = self._candidates.get(plan[position]), self._candidates.get(plan[position + 1])
+        if here is None or there is None:
+            return min(SHORTEST, left)
+        # The first of the plan is where a prefix has its home.
+        return patience(
+            here, there, self._view(route, now), cached=route.prefix is not None and position == 0
+        )
 
-    def _hedge_after(self, reserve_for: str, way: Declined) -> float | None:
+    def _hedge_after(self, deployment: str, way: Declined) -> float | None:
         """When a second attempt beside one at this deployment is worth its price."""
         route = way.route
         if not self._hedges or way.desperate or route.hedge is not None:
             return None
         selection = self._table.select(route)
-        if selection is None or not selection.hedge:
+        candidate = self._candidates.get(deployment)
+        if selection is None or not selection.hedge or candidate is None:
             return None
-        times = self._state.hedge_after.get(reserve_for.partition("/")[2].partition("#")[0])
+        rankings = self._state.rankings
+        delays = rankings.hedge_after if route.streamed else rankings.plain_hedge_after
+        times = delays.get(candidate.model)
         return None if times is None else times[size_class(route.input_tokens)]
 
     def _usual(self, key: tuple[str, ...], route: Route) -> float:
@@ -254,13 +276,14 @@ class Router:
         known = [
             seconds
             for name in key
-            if (ranking := self._state.rankings.get(name)) is not None and size < len(ranking.usual)
+            if (ranking := self._state.rankings.deployments.get(name)) is not None
+            and size < len(ranking.usual)
             if (seconds := ranking.usual[size]) is not None
         ]
         return min(known, default=0.0)
 
     def _failures(self, deployment: str) -> float:
-        ranking = self._state.rankings.get(deployment)
+        ranking = self._state.rankings.deployments.get(deployment)
         return 0.0 if ranking is None else ranking.failures
 
     def _joined(self, deployment: str) -> None:

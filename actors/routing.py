@@ -18,14 +18,13 @@ class Selection(Struct, frozen=True):
     """What one name stands for: its candidates, in the configured order, and the policy that orders them.
 
     Candidates below `minimum_quality` come after all others. `hedge`: whether a slow attempt may be raced by a second
-    one. `sticky`: whether requests that share a prefix prefer one deployment, for its prompt cache's sake.
+    one.
     """
 
     candidates: tuple[Candidate, ...]
     policy: str
     minimum_quality: float = 0.0
     hedge: bool = False
-    sticky: bool = True
 
 
 class RoutingRule(Struct, frozen=True, kw_only=True):

@@ -171,9 +171,9 @@ class Dispatcher:
                 deployments[each.name] = self._deployment(each, transports, vendors[vendor.name])
             children.append(self._vendor_child(vendor.name, vendors[vendor.name], state, router))
         table, policies, rng = self.routing, self._policies, self._rng
-        waiting = RouterState(len(vendors))
+        state_of_router = RouterState(len(vendors), policies)
         children.append(
-            self._child("router", router, lambda: Router(table, waiting, router, vendors, policies, rng=rng))
+            self._child("router", router, lambda: Router(table, state_of_router, router, vendors, rng=rng))
         )
         self._house = self._make_house(router, stats, deployments)
         return Supervisor(children, rng=self._rng)

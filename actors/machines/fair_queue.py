@@ -16,7 +16,7 @@ an overload everybody in a first-come line waits just too long and nobody is hel
 time ("adaptive LIFO", B. Maurer, "Fail at Scale", ACM Queue 2015). The oldest leave at their deadline.
 
 Bypass. The request whose turn it is may not fit what can be had now: it is large, and the limit has room for a small one
-only. Then the next ones are looked at, and one that fits is served. But each request is passed over at most
+only. Then the next ones are looked at, and one that fits is served. The request keeps its turn, and is passed over at most
 `bypasses` times; after that nobody overtakes it any more, and the limit saves up for it.
 
 Cost. All is O(1) amortised as long as a quantum covers a request, but for the heap of deadlines, which is O(log n);
@@ -220,9 +220,7 @@ class FairQueue(Generic[T]):
         self._sweep(now)
         cost = max(cost, _CHEAPEST)
         line = self._ring.get(tenant) or Line[T]()
-        own = 0.0
-        if not self._newest_first(line, now):
-            own = sum([entry.cost for entry in line.in_order(newest_first=False)])
+        own = 0.0 if self._newest_first(line, now) else line.cost
         turns = max(0, math.ceil((own + cost - line.credit) / self._share(tenant)))
         # Rounds up to and including the one in which it is served. A turn under way has had its credit.
         rounds = turns + 1 if line.on_turn else max(1, turns)
@@ -256,36 +254,34 @@ class FairQueue(Generic[T]):
         """The next to be served, and those that are passed over for it. May end turns, which is all it changes."""
         self._sweep(now)
         passed: _Passed[T] = {}
-        ended = 0
-        while self._ring:
-            tenant, line = next(iter(self._ring.items()))
-            if not line.on_turn:
-                line.on_turn = True
-                line.credit += self._share(tenant)
-            found, insists = self._look(line, now, skip, passed)
-            if found is not None or insists:
-                return found, passed
-            line.on_turn = False
-            self._ring.move_to_end(tenant)
-            ended += 1
-            if ended == len(self._ring):
-                # A whole round, and nobody was served.
-                if not self._save_up():
+        while True:
+            ended = []
+            found, insists = None, False
+            for tenant, line in self._ring.items():
+                if not line.on_turn:
+                    line.on_turn = True
+                    line.credit += self._share(tenant)
+                found, insists = self._look(line, now, skip, passed)
+                if found is not None or insists:
                     break
-                ended = 0
-        return None, passed
+                if not line.blocked:
+                    ended.append(tenant)
+            for tenant in ended:
+                self._ring[tenant].on_turn = False
+                self._ring.move_to_end(tenant)
+            if found is not None or insists or not self._save_up():
+                return found, passed
 
     def _look(
         self, line: Line[T], now: float, skip: Callable[[T], bool] | None, passed: _Passed[T]
     ) -> tuple[Entry[T] | None, bool]:
         """One tenant's turn: who is served, and whether the queue insists on one that does not fit."""
         most = self.settings.bypasses
-        dearest = line.short = 0.0
+        line.blocked, line.short = False, 0.0
         for looked, entry in enumerate(line.in_order(newest_first=self._newest_first(line, now))):
             if looked > most:
                 # Work is bounded: no further down one line than a request may be passed over.
                 break
-            dearest = max(dearest, entry.cost)
             if entry.cost > line.credit:
                 line.short = entry.cost - line.credit
                 break
@@ -295,31 +291,29 @@ class FairQueue(Generic[T]):
                 if entry.bypassed >= most:
                     return None, True
                 passed[entry.number] = entry
-        # A tenant whose requests do not fit saves no more than the dearest of them will need.
-        line.credit = min(line.credit, dearest)
+            line.blocked = True
         return None, False
 
     def _save_up(self) -> bool:
-        """Give those short of credit as many rounds as change nothing; False if nobody is short of any.
-
-        The round in which the first of them can be served is left to take place.
-        """
+        """After a round in which nobody was served, credit for as many more as it takes; False if that helps nobody."""
         rounds = math.inf
         for tenant, line in self._ring.items():
             if line.short > 0:
-                rounds = min(rounds, math.ceil(line.short / self._share(tenant)) - 1)
+                rounds = min(rounds, math.ceil(line.short / self._share(tenant)))
         if rounds == math.inf:
             return False
-        if rounds > 0:
-            for tenant, line in self._ring.items():
-                if line.short > 0:
-                    line.credit += rounds * self._share(tenant)
+        for tenant, line in self._ring.items():
+            if line.short > 0:
+                # The last round takes place, and so gives its credit itself, unless the turn is under way.
+                line.credit += (rounds - (not line.on_turn)) * self._share(tenant)
         return True
 
     def _served_within(self, rounds: int, tenant: str, line: Line[T], now: float) -> float:
         if rounds < 1:
             return 0.0
         credit = line.credit + (rounds - line.on_turn) * self._share(tenant)
+        if line.cost <= credit:
+            return line.cost
         served = 0.0
         for entry in line.in_order(newest_first=self._newest_first(line, now)):
             if served + entry.cost > credit:

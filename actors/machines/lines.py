@@ -57,15 +57,19 @@ class Entry(Generic[T]):
 class Line(Generic[T]):
     """One tenant's entries, linked from the oldest to the newest, and its credit."""
 
-    __slots__ = ("credit", "first", "last", "on_turn", "short")
+    __slots__ = ("blocked", "cost", "credit", "first", "last", "on_turn", "short")
 
     def __init__(self) -> None:
         self.first: Entry[T] | None = None
         self.last: Entry[T] | None = None
+        self.cost = 0.0
+        """Of all its entries together."""
         self.credit = 0.0
         self.on_turn = False
+        self.blocked = False
+        """When last looked at: the one next in turn could have been afforded, but did not fit."""
         self.short = 0.0
-        """What its credit lacked for its next entry when its last turn ended; 0 if it lacked nothing."""
+        """When last looked at: what the credit lacked for the next one to be looked at; 0 if it lacked nothing."""
 
     def add(self, entry: Entry[T], *, newest_first: bool) -> None:
         """At its place by age. Looked for from the end that is served next, where one that was put back belongs."""
@@ -78,10 +82,12 @@ class Line(Generic[T]):
                 older, newer = newer, newer.newer
         self._link(older, entry)
         self._link(entry, newer)
+        self.cost += entry.cost
 
     def remove(self, entry: Entry[T]) -> None:
         self._link(entry.older, entry.newer)
         entry.older = entry.newer = None
+        self.cost -= entry.cost
 
     def _link(self, older: Entry[T] | None, newer: Entry[T] | None) -> None:
         if older is None:

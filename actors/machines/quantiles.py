@@ -23,6 +23,13 @@ _SCALE = 1.0 / math.log(_GROWTH)
 _MIDDLE = 2.0 / (_GROWTH + 1.0)
 
 
+def bucket_of(seconds: float) -> int:
+    """The number of the bucket that holds `seconds`, for `LatencySketch.put`. A ValueError unless finite."""
+    if not -math.inf < seconds < math.inf:
+        raise ValueError(f"a latency must be finite, got {seconds}")
+    return math.ceil(math.log(min(max(seconds, SHORTEST), LONGEST)) * _SCALE)
+
+
 class LatencySketch(Struct):
     """Counts of seconds by geometric bucket. A plain Struct, so that it can be stored and sent as it is."""
 
@@ -32,12 +39,12 @@ class LatencySketch(Struct):
 
     def observe(self, seconds: float) -> None:
         """Count one latency. Outside the range it counts as the range's end; `sum` keeps the true value."""
-        if not -math.inf < seconds < math.inf:
-            raise ValueError(f"a latency must be finite, got {seconds}")
-        held = min(max(seconds, SHORTEST), LONGEST)
-        key = math.ceil(math.log(held) * _SCALE)
+        self.put(bucket_of(seconds), seconds)
+
+    def put(self, bucket: int, seconds: float) -> None:
+        """`observe` for one whose bucket is known already, so that several sketches share its computation."""
         buckets = self.buckets
-        buckets[key] = buckets.get(key, 0) + 1
+        buckets[bucket] = buckets.get(bucket, 0) + 1
         self.count += 1
         self.sum += seconds
 

@@ -41,7 +41,7 @@ def router(*rules: RoutingRule, policy: str = "priority") -> Router:
         modes={"sophisticated": Selection((A, B), "best"), "picky": Selection((A, B), "priority", 0.5)},
         rules=rules,
     )
-    return Router(table, RouterState(2), Mailbox[Any]("router"), VENDORS, POLICIES, rng=random.Random(1))
+    return Router(table, RouterState(2, POLICIES), Mailbox[Any]("router"), VENDORS, rng=random.Random(1))
 
 
 class Waiting(Mailbox[Any]):
@@ -58,7 +58,7 @@ class Waiting(Mailbox[Any]):
 def mailbox_and_router() -> tuple[Waiting, Router]:
     mailbox = Waiting()
     table = RoutingTable({"m": Selection((A, B), "priority")}, {})
-    return mailbox, Router(table, RouterState(2), mailbox, VENDORS, POLICIES, rng=random.Random(1))
+    return mailbox, Router(table, RouterState(2, POLICIES), mailbox, VENDORS, rng=random.Random(1))
 
 
 def route(**more: Any) -> Route:
@@ -188,8 +188,8 @@ def test_a_hedge_is_offered_where_enough_is_known_and_the_route_allows_it() -> N
         (False, 10, None),
     ):
         table = RoutingTable({"m": Selection((A, B), "priority", hedge=hedge)}, {})
-        house = Router(table, RouterState(2), Mailbox[Any]("router"), VENDORS, POLICIES, rng=random.Random(1))
-        house.handle(Rankings({}, times), 0.0)
+        house = Router(table, RouterState(2, POLICIES), Mailbox[Any]("router"), VENDORS, rng=random.Random(1))
+        house.handle(Rankings({}, {}, times), 0.0)
         result = house.handle(route(input_tokens=tokens), 0.0)
         assert isinstance(result, Forward)
         assert result.message.hedge_after == expected
@@ -247,7 +247,7 @@ def test_every_policy_returns_an_ordering_of_what_it_was_given(
     rankings = {
         each.deployment: Ranking(data.draw(number), data.draw(number), 0.5) for each in candidates[::2]
     }
-    view = View(route(input_tokens=10), rankings, seed, random.Random(seed))
+    view = View(route(input_tokens=10), rankings, {}, seed, random.Random(seed), 0.0)
     ordered = POLICIES[policy](candidates, view)
     assert sorted(each.deployment for each in ordered) == sorted(each.deployment for each in candidates)
 
@@ -255,6 +255,9 @@ def test_every_policy_returns_an_ordering_of_what_it_was_given(
 def test_weights_share_out_as_they_say_and_zero_is_a_fallback_only() -> None:
     candidates = [candidate("a/m", weight=3.0), candidate("b/m", weight=1.0), candidate("c/m", weight=0.0)]
     rng = random.Random(4)
-    firsts = [POLICIES["weighted"](candidates, View(route(), {}, 0, rng))[0].deployment for _ in range(4000)]
+    firsts = [
+        POLICIES["weighted"](candidates, View(route(), {}, {}, 0, rng, 0.0))[0].deployment
+        for _ in range(4000)
+    ]
     assert abs(firsts.count("a/m") / 4000 - 0.75) < 0.03
     assert "c/m" not in firsts

@@ -241,3 +241,13 @@ def test_what_makes_no_sense_is_refused() -> None:
     unfair.push("x", tenant="a", cost=1, size=1, deadline=1.0, now=0.0)
     with pytest.raises(ValueError, match="the weight"):
         unfair.pop(0.0)
+
+
+def test_one_that_does_not_fit_keeps_its_turn_however_often_it_is_looked_at() -> None:
+    queue = filled(FairQueue[str](), ("a", 100.0), *[("b", 1.0)] * 20)
+    taken = 0
+    for _ in range(30):
+        queue.peek(0.0, lambda item: item == "a0")
+        taken += queue.pop(0.0, lambda item: item == "a0") is not None
+    assert taken == 8
+    assert drained(queue)[0] == "a0"

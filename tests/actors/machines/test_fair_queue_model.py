@@ -67,38 +67,43 @@ class Model:
 
     def pop(self, now: float, skip: set[int]) -> Waiting | None:
         passed: list[Waiting] = []
-        round_: list[bool] = []
-        while self.ring:
-            tenant = self.ring[0]
-            if not self.on_turn[tenant]:
-                self.on_turn[tenant] = True
+        while True:
+            helps = False
+            owed: list[str] = []
+            for tenant in list(self.ring):
+                share = SMALL.quantum * WEIGHTS.get(tenant, 1.0)
+                if not self.on_turn[tenant]:
+                    self.on_turn[tenant] = True
+                    self.credit[tenant] += share
+                blocked = False
+                for one in self.line(tenant, now)[: SMALL.bypasses + 1]:
+                    if one.cost > self.credit[tenant]:
+                        helps = True
+                        owed += [tenant] * blocked
+                        break
+                    if one.number not in skip:
+                        return self.serve(one, passed)
+                    blocked = True
+                    if one not in passed:
+                        if one.bypassed >= SMALL.bypasses:
+                            return None
+                        passed.append(one)
+                if not blocked:
+                    self.on_turn[tenant] = False
+                    self.ring.remove(tenant)
+                    self.ring.append(tenant)
+            if not helps:
+                return None
+            for tenant in owed:
                 self.credit[tenant] += SMALL.quantum * WEIGHTS.get(tenant, 1.0)
-            dearest, short = 0.0, False
-            for one in self.line(tenant, now)[: SMALL.bypasses + 1]:
-                dearest = max(dearest, one.cost)
-                if one.cost > self.credit[tenant]:
-                    short = True
-                    break
-                if one.number not in skip:
-                    self.credit[tenant] -= one.cost
-                    for each in passed:
-                        each.bypassed += 1
-                    one.overtook = passed
-                    self.leave(one)
-                    return one
-                if one not in passed:
-                    if one.bypassed >= SMALL.bypasses:
-                        return None
-                    passed.append(one)
-            self.credit[tenant] = min(self.credit[tenant], dearest)
-            self.on_turn[tenant] = False
-            self.ring.append(self.ring.pop(0))
-            round_.append(short)
-            if len(round_) == len(self.ring):
-                if not any(round_):
-                    return None
-                round_.clear()
-        return None
+
+    def serve(self, one: Waiting, passed: list[Waiting]) -> Waiting:
+        self.credit[one.tenant] -= one.cost
+        for each in passed:
+            each.bypassed += 1
+        one.overtook = passed
+        self.leave(one)
+        return one
 
     def put_back(self, one: Waiting) -> None:
         for each in one.overtook:
@@ -159,9 +164,20 @@ class FairQueueMachine(RuleBasedStateMachine):
         if fits:
             model.join(Waiting(self.number, tenant, max(cost, 1.0), size, self.now + life, self.now))
 
-    @rule(data=st.data(), times=st.integers(1, 3))
+    @rule(
+        tenants=st.lists(st.sampled_from(TENANTS[1:3]), min_size=3, max_size=6),
+        costs=st.lists(st.sampled_from([1.0, 3.0, 9.0, 70.0]), min_size=6, max_size=6),
+    )
+    def push_several(self, tenants: list[str], costs: list[float]) -> None:
+        """In one step, so that runs get to where several wait."""
+        for tenant, cost in zip(tenants, costs, strict=False):
+            self.push(tenant, cost, 0, 20.0)
+
+    @rule(data=st.data(), times=st.integers(1, 6))
     def pop(self, data: st.DataObject, times: int) -> None:
-        skip = data.draw(st.sets(st.sampled_from([each.number for each in self.model.waiting] or [0])))
+        # Mostly a few that do not fit, so that others are served in their place.
+        waiting = [each.number for each in self.model.waiting] or [0]
+        skip = data.draw(st.sets(st.sampled_from(waiting), max_size=3) | st.just(set(waiting)))
         for _ in range(times):
             self.sweep()
             shown = self.queue.peek(self.now, skip.__contains__)
