@@ -18,6 +18,7 @@ __all__ = [
     "Capability",
     "Config",
     "Faults",
+    "Hedging",
     "Kind",
     "LimitModel",
     "Limits",
@@ -30,6 +31,7 @@ __all__ = [
     "Rule",
     "Server",
     "Simulation",
+    "Streams",
     "Supervision",
     "TargetTable",
     "Timeouts",
@@ -39,7 +41,8 @@ __all__ = [
 Name: TypeAlias = Annotated[str, Meta(pattern=r"^[^\s/#][^\s#]*$", max_length=128)]
 Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 Weight: TypeAlias = Annotated[float, Meta(ge=0)]
-Capability: TypeAlias = Literal["tools", "vision", "json", "reasoning", "seed", "logprobs"]
+Capability: TypeAlias = Literal["tools", "vision", "json", "reasoning", "seed", "logprobs", "prefill"]
+OnBreak: TypeAlias = Literal["error", "continue"]
 LimitModel: TypeAlias = Literal["openai", "azure", "anthropic", "gemini", "groq", "default"]
 Kind: TypeAlias = Literal["chat", "tools", "vision", "long_context", "json"]
 
@@ -57,6 +60,8 @@ class Timeouts(Table, frozen=True, kw_only=True):
     """From the request's last byte to the first content; for an answer that is not streamed, `total` counts."""
     between_tokens: Seconds = Seconds(30)
     """From content to content; pings and comments do not count."""
+    least_pace: Annotated[float, Meta(ge=0, le=1000)] = 0.2
+    """Contents a second, over a minute of waiting, below which a stream is given up as dripping; 0: any pace will do."""
     total: Seconds = Seconds(600)
     """The whole request, over queueing and every attempt. The caller's own deadline counts if it is sooner."""
 
@@ -177,6 +182,8 @@ class Vendor(Table, frozen=True, kw_only=True):
     on_unsupported: Literal["strict", "drop"] = "strict"
     """What happens to a wish that the vendor's interface cannot express: refused, or dropped and named in
     the answer's `x-dispatch-dropped`."""
+    on_disconnect: Literal["abort", "drain"] = "abort"
+    """When a caller leaves: close the connection at once, or read on to the end, so that the bill is exact."""
     options: dict[str, Any] = {}
     """Settings of the dialect, such as Azure's `api_version`."""
     simulate: Simulation | None = None
@@ -203,6 +210,12 @@ class Route(Table, frozen=True, kw_only=True):
     targets: list[str | TargetTable]
     """In order of preference, each `vendor/model` or a model's name."""
     policy: str = "priority"
+    hedge: bool = False
+    """Whether a second vendor is asked when the first is slow; see `Hedging`."""
+    midstream: OnBreak | None = None
+    """As in `[streams]`, for this name alone."""
+    hold: Seconds | None = None
+    """As in `[streams]`, for this name alone."""
 
 
 class Mode(Table, frozen=True, kw_only=True):
@@ -213,6 +226,10 @@ class Mode(Table, frozen=True, kw_only=True):
     """Those it chooses from when the mode is named as the model; all deployments if empty."""
     minimum_quality: Share = 0.0
     """Deployments below it are only used when no other is left."""
+    hedge: bool = False
+    """As of a route."""
+    midstream: OnBreak | None = None
+    hold: Seconds | None = None
 
 
 class Rule(Table, frozen=True, kw_only=True):
@@ -249,6 +266,25 @@ class Retry(Table, frozen=True, kw_only=True):
     """Retries allowed per request, over all requests."""
     floor: Annotated[float, Meta(ge=0)] = 1.0
     """Retries per second that are always allowed."""
+
+
+class Hedging(Table, frozen=True, kw_only=True):
+    """How much may be spent on asking a second vendor while the first is slow, where a route or mode allows it."""
+
+    share: Share = 0.02
+    """Of the requests that may be hedged, at most; every hedge is a retry besides, and wants its budget too."""
+    dollars: Usd = Usd("1")
+    """An hour, at most, reckoned by the price of the slow deployment; one without a price is not hedged."""
+
+
+class Streams(Table, frozen=True, kw_only=True):
+    """How streamed answers are handed on."""
+
+    midstream: OnBreak = "error"
+    """When a stream breaks after content was delivered: end it with an error, or let another vendor that can
+    (capability `prefill`) go on with the text."""
+    hold: Seconds = Seconds(0)
+    """How long the first content is held back, at most 0.5 s: a break meanwhile is made good unseen."""
 
 
 class Breaker(Table, frozen=True, kw_only=True):
@@ -299,6 +335,8 @@ class Config(Table, frozen=True, kw_only=True):
     logging: Logging = Logging()
     timeouts: Timeouts = Timeouts()
     retry: Retry = Retry()
+    hedging: Hedging = Hedging()
+    streams: Streams = Streams()
     breaker: Breaker = Breaker()
     supervision: Supervision = Supervision()
     policy: str = "priority"

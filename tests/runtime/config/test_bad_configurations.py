@@ -45,7 +45,7 @@ CASES: list[tuple[str, str]] = [
     (
         VENDOR + "capabilities = ['tool']",
         "vendors[0] (acme).models[0] (large).capabilities[0]: 'tool' is not one of "
-        "json, logprobs, reasoning, seed, tools, vision\n    did you mean `tools`?",
+        "json, logprobs, prefill, reasoning, seed, tools, vision\n    did you mean `tools`?",
     ),
     (
         "[[vendors]]\nname = 'a b'",

@@ -82,7 +82,13 @@ def test_the_plain_form_says_what_is_served_and_why_not_the_rest() -> None:
         "strict": False,
         "ramp_growth": 1.5,
     }
-    assert acme["timeouts"] == {"connect": 1.0, "first_token": 60.0, "between_tokens": 30.0, "total": 600.0}
+    assert acme["timeouts"] == {
+        "connect": 1.0,
+        "first_token": 60.0,
+        "between_tokens": 30.0,
+        "least_pace": 0.2,
+        "total": 600.0,
+    }
     assert acme["options"] == {"client_secret": "…", "deep": [{"token": "…"}, "sk-…et"], "plain": "shown"}
     assert told["vendors"][2]["address"] == "simulated"
     assert [each["name"] for each in told["deployments"]] == ["[red]acme/m", "[red]acme/m#2"]
