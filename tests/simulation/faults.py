@@ -77,10 +77,9 @@ PASSING: Final[Mapping[str, Make]] = {
     "empty": lambda rng: {"spoil": "empty"},
     "malformed": lambda rng: {"spoil": "malformed_json", "spoil_after": rng.randint(0, 3)},
     "bad chunk": lambda rng: {"spoil": "bad_chunk_size", "spoil_after": rng.randint(0, 3)},
-    "endless line": lambda rng: {"spoil": "endless_line"},
-    "huge head": lambda rng: {"spoil": "huge_head", "spoil_bytes": 200_000},
+    "endless line": lambda rng: {"spoil": "endless_line", "times": 2},
+    "huge head": lambda rng: {"spoil": "huge_head", "spoil_bytes": 200_000, "times": 5},
     "no end": lambda rng: {"omit": ["terminal"]},
-    "no reason": lambda rng: {"omit": ["finish"]},
     "no usage": lambda rng: {"omit": ["usage"]},
     "drips": lambda rng: {"drip": float(rng.choice([20, 100, 500]))},
     "closes after": lambda rng: {"then": rng.choice(["close", "reset"])},
@@ -121,9 +120,9 @@ CONNECTIONS: Final[Mapping[str, Callable[[random.Random], dict[str, Any]]]] = {
 }
 
 
-def step(make: Make, rng: random.Random, **more: Any) -> Step:
-    """A step of the script."""
-    return Step(**make(rng), **more)
+def step(faults: Mapping[str, Make], name: str, rng: random.Random, **more: Any) -> Step:
+    """A step of the script, called after its fault."""
+    return Step(name=name, **faults[name](rng), **more)
 
 
 def rule(name: str, rng: random.Random, **more: Any) -> ConnectionRule:

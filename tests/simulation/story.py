@@ -55,6 +55,7 @@ class VendorPlan(Table, frozen=True, kw_only=True):
     limits: Limits
     script: Script
     drains: bool = False
+    """Whether the house reads an answer to its end when the client has left."""
 
 
 class Behaviour(Table, frozen=True, kw_only=True):
@@ -162,7 +163,7 @@ class _Teller:
             jumps=self._jumps(),
             heals_at=self.heals_at,
             well_at=self.well_at,
-            capacity=rng.choice([1024, 4096, 65536]),
+            capacity=rng.choice([4096, 16384, 65536]),
             sliced=rng.random() < 0.7,
             retries=rng.choice([0.0, 0.1, 0.2]),
             floor=1.0 if self.mode == "liveness" else rng.choice([0.0, 0.1, 1.0]),
@@ -232,17 +233,17 @@ class _Teller:
         if self.mode == "liveness":
             return []
         rng = self.rng
-        make = faults.CLOSING[rng.choice(sorted(faults.CLOSING))]
+        name = rng.choice(sorted(faults.CLOSING))
         when = When(key=rng.choice(keys), model=rng.choice([None, *models]), **self._window())
-        return [faults.step(make, rng, when=when)]
+        return [faults.step(faults.CLOSING, name, rng, when=when)]
 
     def _outages(self) -> list[Step]:
         rng = self.rng
         found = []
         for _ in range(rng.choice([0, 0, 1, 2])):
-            make = faults.OUTAGES[rng.choice(sorted(faults.OUTAGES))]
+            name = rng.choice(sorted(faults.OUTAGES))
             chance = rng.choice([None, None, 0.5])
-            found.append(faults.step(make, rng, when=When(**self._window()), chance=chance))
+            found.append(faults.step(faults.OUTAGES, name, rng, when=When(**self._window()), chance=chance))
         return found
 
     def _passing(self) -> list[Step]:
@@ -251,7 +252,7 @@ class _Teller:
         names = rng.sample(sorted(faults.PASSING), rng.randint(1, 8))
         when = When() if self.heals_at is None else When(until=self.heals_at)
         return [
-            faults.step(faults.PASSING[name], rng, when=when, chance=share / len(names)) for name in names
+            faults.step(faults.PASSING, name, rng, when=when, chance=share / len(names)) for name in names
         ]
 
     def _connections(self) -> list[Any]:

@@ -131,6 +131,7 @@ def _vendor(vendor: VendorPlan) -> dict[str, Any]:
         "limits": _limits(vendor.limits),
         "max_connections": 20,
         "on_unsupported": "drop",
+        "on_disconnect": "drain" if vendor.drains else "abort",
     }
 
 
@@ -265,10 +266,10 @@ class _World:
         finally:
             if not again:
                 stream.close()
-        if client.keeps:
+        if again and client.keeps:
             free.append(stream)
         else:
-            await stream.aclose()
+            stream.close()
 
     def _connect(self) -> MemoryStream:
         mine, theirs = memory_pair(self.story.capacity, self.slices)
