@@ -13,6 +13,7 @@ and kept in a vault that outlives the actor using it.
 | `throttle` | which share of calls to withhold from a deployment that refuses them |
 | `budget` | whether a retry may be spent |
 | `backoff` | how long to wait before a retry |
+| `overload` | which classes of requests are served while the process is short of time or memory |
 | `restarts` | whether and when a crashed child starts again |
 | `window`, `ewma`, `quantiles` | what was seen lately: counts, averages, latency distribution |
 """
