@@ -22,11 +22,13 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 
 from ..actors.faults import FaultClass
+from ..actors.machines.overload import Criticality
 
 __all__ = [
     "CONTENT_EVENTS",
     "Choice",
     "Completion",
+    "Criticality",
     "Event",
     "Failed",
     "Fault",
@@ -196,7 +198,8 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `model` is a model's name, `vendor/model`, a route's name or a mode (`fast`, `sophisticated`,
     `cost_saving`, `auto`); `mode` chooses and orders the deployments without changing the model name.
     A field that is None was not asked for and is not sent. `timeout` (seconds) is one deadline over
-    queueing and every attempt; `user` is the end user, as vendors and routing rules see it.
+    queueing and every attempt; `user` is the end user, as vendors and routing rules see it; `criticality`
+    says how badly the answer is needed when not everything can be served.
     """
 
     model: str
@@ -220,6 +223,7 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reasoning: Reasoning | None = None
     user: str | None = None
     timeout: float | None = None
+    criticality: Criticality = "critical"
     extra: dict[str, dict[str, Any]] = {}
     """Per wire format (`chat_completions`, `messages`, `generate_content`): top-level fields of the
     body that have no canonical word. They are sent to vendors of that format and to no others."""

@@ -18,9 +18,10 @@ from ..dialects.formats.chat_completions.request import InvalidBody
 from ..dispatcher import Dispatcher
 from ..errors import DispatchError
 from . import admin
+from .admission import Admission
 from .chat import chat_completions
 from .failures import envelope, headers_of
-from .http import BodyTooLarge, ClientGone, Exchange, Receive, Scope, Send, encode
+from .http import BodyTooLarge, ClientGone, Exchange, Receive, Report, Scope, Send, encode
 
 __all__ = ["EXTENSION", "Gateway"]
 
@@ -41,18 +42,24 @@ ENDPOINTS: Final[dict[str, dict[str, Endpoint]]] = {
 
 
 class Gateway:
-    """See the module's docstring. `draining` turns `/ready` to 503 while requests are still served."""
+    """See the module's docstring. `draining` turns `/ready` to 503 while requests are still served.
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    `admission` decides what is taken in under overload; without one everything is. `reports` are further parts of
+    `GET /v1/stats`, by name.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, admission: Admission | None = None) -> None:
         self._dispatcher = dispatcher
+        self._admission = admission or Admission(default=dispatcher.config.server.default_criticality)
         self.draining = False
+        self.reports: dict[str, Report] = {"admission": self._admission.statistics}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI call."""
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
             return
-        exchange = Exchange(scope, receive, send, self._dispatcher.new_request_id())
+        exchange = Exchange(scope, receive, send, self._dispatcher.new_request_id(), self.reports)
         endpoint = await self._find(scope, exchange)
         if endpoint is None:
             return
@@ -107,6 +114,8 @@ class Gateway:
     async def _answer(self, endpoint: Endpoint, exchange: Exchange) -> None:
         """Run the endpoint, and turn what it raises into an answer if none has begun."""
         try:
+            if exchange.scope["method"] == "POST":
+                self._admission.admit(exchange)
             await endpoint(self._dispatcher, exchange)
         except DispatchError as error:
             if exchange.started:

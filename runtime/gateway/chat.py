@@ -14,7 +14,7 @@ from ..dialects.formats.chat_completions.request import ClientRequest, InvalidBo
 from ..dialects.formats.chat_completions.stream import Writer
 from ..dispatcher import Dispatcher
 from ..errors import DispatchError
-from .failures import envelope
+from .failures import envelope, stopping
 from .http import Exchange, Headers, encode
 
 __all__ = ["chat_completions"]
@@ -31,12 +31,13 @@ async def chat_completions(dispatcher: Dispatcher, exchange: Exchange) -> None:
 
 
 def _with_headers(wanted: ClientRequest, exchange: Exchange) -> ClientRequest:
-    """`x-dispatch-mode` and `x-dispatch-timeout` (such as `30s`) say what the body has no field for."""
+    """What the body has no field for: `x-dispatch-mode`, `x-dispatch-timeout` (such as `30s`), the criticality."""
     mode = exchange.header(b"x-dispatch-mode")
     timeout = exchange.header(b"x-dispatch-timeout")
-    if mode is None and timeout is None:
-        return wanted
     request = wanted.request
+    if mode is None and timeout is None and exchange.criticality == request.criticality:
+        return wanted
+    request = msgspec.structs.replace(request, criticality=exchange.criticality)
     if mode is not None:
         request = msgspec.structs.replace(request, mode=mode)
     if timeout is not None:
@@ -78,6 +79,7 @@ async def _stream(dispatcher: Dispatcher, exchange: Exchange, wanted: ClientRequ
                 (b"cache-control", b"no-cache"),
                 *headers,
             ],
+            farewell=lambda: writer.error(envelope(stopping())),
         )
         try:
             async for event in events:

@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 from ..dialects.formats.chat_completions import faults
-from ..errors import DispatchError
+from ..errors import DispatchError, Stopping
 from .http import Headers
 
-__all__ = ["envelope", "headers_of"]
+__all__ = ["envelope", "headers_of", "stopping"]
 
 
 def envelope(error: DispatchError) -> dict[str, Any]:
@@ -45,3 +45,10 @@ def headers_of(error: DispatchError) -> Headers:
     elif error.attempts:
         headers.append((b"x-should-retry", b"false"))
     return headers
+
+
+def stopping() -> Stopping:
+    """What a stream is told that the server has to end."""
+    return Stopping(
+        "the server is being stopped; what has been delivered is not a whole answer", code="server_draining"
+    )

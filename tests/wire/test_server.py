@@ -333,7 +333,9 @@ async def test_draining_closes_the_idle_lets_the_busy_end_and_cuts_the_rest(
     assert answers[""] == (1, b"")
     assert answers["5"][0] == 5
     assert b"connection: close" in answers["5"][1]
-    assert answers["50"] == (11, b"")
+    assert answers["50"][0] == 11
+    assert answers["50"][1].startswith(b"HTTP/1.1 503 ")
+    assert b'"code":"server_draining"' in answers["50"][1]
 
 
 async def test_real_clients_over_real_sockets() -> None:
