@@ -125,6 +125,7 @@ class Server:
         self._evicted = 0
         self._turned_away = 0
         self._paused = False
+        self._full = False
         self._descriptors = descriptors
         self._addresses = addresses or AddressQuota(self.limits.connections_per_address)
         self._connections: set[ServerConnection] = set()
@@ -229,6 +230,12 @@ class Server:
             self._addresses.give_back(network)
             self._left.set()
 
+    def rests(self, connection: ServerConnection) -> None:
+        """`connection` has no request under way any more, and could make room for another."""
+        self.idle[connection] = None
+        if self._full:
+            self._left.set()
+
     async def _wait_for_leaver(self) -> None:
         if self._left.is_set():
             self._left = trio.Event()
@@ -282,7 +289,9 @@ class Server:
     async def _make_place(self) -> None:
         """Wait until there is a place for a connection more; an idle one is closed for it at once."""
         while len(self._connections) >= self.limits.connections and not self._evict():
+            self._full = True
             await self._wait_for_leaver()
+        self._full = False
 
     def _evict(self) -> bool:
         """Close the connection that has been idle longest; False if none is idle."""

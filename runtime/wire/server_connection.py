@@ -241,7 +241,7 @@ class ServerConnection:
     def _cut_slow(self) -> None:
         if not self._scope.cancel_called:
             self.server.slow_clients += 1
-            log.info("client too slow", client=self._client)
+            log.debug("client too slow", client=self._client)
         self._scope.cancel()
 
     # --- serving ----------------------------------------------------------------------------
@@ -258,7 +258,7 @@ class ServerConnection:
                     if not self.parser.body_done:
                         await self._linger()
                     return
-                idle[self] = None
+                self.server.rests(self)
         except BadRequest as error:
             self.server.refused += error.status < 500
             await self._refuse(error)
