@@ -12,7 +12,7 @@ from llm_dispatcher.actors.machines.overload import CRITICALITIES, Overload
 from llm_dispatcher.runtime import Dispatcher, Request
 from llm_dispatcher.runtime.gateway.admission import Admission
 from llm_dispatcher.runtime.gateway.app import Gateway
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.fakes.scripted import ScriptedTransport, answer, config
 
@@ -97,6 +97,7 @@ async def test_the_house_can_be_looked_at_while_it_is_overloaded(autojump_clock:
     overload.observe({"memory": 2.0}, 0.0)
     async with Dispatcher.open(config("a"), transports={"a": ScriptedTransport(answer())}) as dispatcher:
         gateway = Gateway(dispatcher, Admission(overload))
+        await wait_all_tasks_blocked()
         for path in ("/health", "/ready", "/v1/stats", "/v1/models"):
             assert (await Call().make(gateway, path, "GET")).status == 200
         assert (await Call().make(gateway, CHAT)).status == 503
