@@ -14,7 +14,7 @@ from __future__ import annotations
 import enum
 import math
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
@@ -101,6 +101,25 @@ class Route(Ask["Lease | NoLease"], frozen=True, kw_only=True):
     """Bytes that the request keeps in memory while it waits."""
     hedge: str | None = None
     """The vendor whose slow attempt this one is a hedge for."""
+    begun: float = 0.0
+    """When the caller asked."""
+    streamed: bool = False
+    strict: bool = False
+    """Reserve the most that may come back, not what is expected."""
+    dollars: Mapping[str, float] | None = None
+    """What the request may cost, by deployment, where money is limited."""
+
+    def fingerprint(self) -> Hashable:
+        """See `letters.Ask`."""
+        return (
+            self.model,
+            self.mode,
+            self.tenant,
+            self.kinds,
+            self.needs,
+            self.input_tokens,
+            self.output_tokens,
+        )
 
 
 class Cause(enum.Enum):
@@ -118,6 +137,7 @@ class Cause(enum.Enum):
     LATE = "would not answer before the deadline"
     NETWORK = "local network down"
     CROWDED = "too many requests waiting"
+    THROTTLED = "held back while it fails"
 
 
 class Refused(Struct, frozen=True):
@@ -140,7 +160,13 @@ class Declined(Ask["Lease | NoLease"], frozen=True):
     position: int
     refused: tuple[Refused, ...]
     desperate: bool = False
-    """The second round: whatever may be had soonest, open circuits included."""
+    """The second round, in panic: an open circuit is asked all the same."""
+    queued: int = 0
+    """The ticket under which it waited, 0 if it did not."""
+
+    def fingerprint(self) -> Hashable:
+        """See `letters.Ask`."""
+        return "Declined", self.position, self.route.fingerprint()
 
 
 class Ranking(Struct, frozen=True):
@@ -162,11 +188,13 @@ class Rankings(Tell, frozen=True):
     """The statistics' view of the deployments, by name; sent to the router whenever it has changed.
 
     `hedge_after`: by model, per size class, the time to the first content that one in twenty attempts exceeds;
-    None where too little has been seen, or too long a time, to say.
+    None where too little has been seen, or too long a time, to say. `plain_hedge_after`: the same for answers that
+    are not streamed, which show nothing before their end.
     """
 
     deployments: dict[str, Ranking]
     hedge_after: Mapping[str, tuple[float | None, ...]] = MappingProxyType({})
+    plain_hedge_after: Mapping[str, tuple[float | None, ...]] = MappingProxyType({})
 
 
 class Load(Struct, frozen=True, gc=False):
@@ -187,7 +215,8 @@ class Loads(Tell, frozen=True):
 
 
 class Room(Tell, frozen=True):
-    """A vendor that had refused requests for want of a slot has one again."""
+    """Requests that wait may be worth another look: a slot came back to a vendor that had refused for want of one, or
+    one that had waited has got its lease."""
 
     vendor: str
 
@@ -222,6 +251,22 @@ class Reserve(Ask["Lease | NoLease"], frozen=True):
     refused: tuple[Refused, ...]
     patience: float
     desperate: bool = False
+    queued: int = 0
+    hedge_after: float | None = None
+
+    @property
+    def deployment(self) -> str:
+        """The one that is asked."""
+        return self.plan[self.position]
+
+    @property
+    def alternatives(self) -> int:
+        """How many more could be asked."""
+        return len(self.plan) - self.position - 1
+
+    def fingerprint(self) -> Hashable:
+        """See `letters.Ask`."""
+        return "Reserve", self.deployment, self.route.fingerprint()
 
 
 class Lease(Struct, frozen=True):
@@ -325,6 +370,9 @@ class DeploymentStanding(Struct, frozen=True):
     in_flight: int
     closed_for: float
     weight: float
+    closed_because: str | None = None
+    last_transition: str | None = None
+    """Of its circuit: from which state to which, and why."""
 
 
 class VendorSnapshot(Struct, frozen=True):
@@ -332,6 +380,8 @@ class VendorSnapshot(Struct, frozen=True):
 
     vendor: str
     deployments: dict[str, DeploymentStanding]
+    endpoint: str = "closed"
+    """The circuit of the vendor's address."""
 
 
 # --- to the statistics --------------------------------------------------------------------------
@@ -364,6 +414,8 @@ class Outcome(Tell, frozen=True, kw_only=True):
     """The model, mode or route as the caller named it."""
     mode: str | None = None
     fault: FaultClass | None = None
+    by: str | None = None
+    """What told the fault's class: `transport`, `status`, `code` or `message`; None where there was none."""
     first_token: float | None = None
     seconds: float = 0.0
     request_seconds: float = 0.0

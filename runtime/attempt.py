@@ -36,6 +36,7 @@ from .canon import (
 from .clock import wall_now
 from .deployment import Deployment
 from .dialects import Answer, Decoder, Unsupported, VendorFault
+from .dialects.headroom import headroom
 from .emptiness import ends_without_content, is_empty
 from .estimate import characters_of, most_tokens
 from .exchange import MOST_BODY, body_of, broken, read_refusal, read_whole, unsent
@@ -366,7 +367,7 @@ class Attempt:
                 self.bill.unsend()
             raise self._broken(error, FaultClass.SERVER_ERROR) from error
         self._status = response.status_code
-        self._headroom = dialect.headroom(response.headers)
+        self._headroom = headroom(response.headers.raw, wall_now())
         pieces = body_of(response)
         if response.status_code != 200:
             body = await read_refusal(pieces)
@@ -388,6 +389,10 @@ class Attempt:
     def unsupported(self, error: Unsupported) -> Fault:
         """Note that this vendor cannot say what was asked: another might."""
         self.fault = Fault(
-            kind=FaultClass.BAD_REQUEST, message=str(error), code="unsupported_feature", param=error.feature
+            kind=FaultClass.BAD_REQUEST,
+            message=str(error),
+            code="unsupported_feature",
+            param=error.feature,
+            elsewhere=True,
         )
         return self.fault

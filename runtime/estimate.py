@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Final
 
 import msgspec
@@ -19,6 +20,9 @@ _IMAGE_TOKENS: Final = 1000
 """What vendors charge for one image of common size: 765 (OpenAI, 1024 x 1024), 1,600 (Anthropic, largest), 258 (Gemini)."""
 _MOST_IMAGE_TOKENS: Final = 20_000
 """More than any vendor is known to charge for one image."""
+_CACHED_TOKENS: Final = 1024
+_CACHED_CHARACTERS: Final = int(_CACHED_TOKENS * BYTES_PER_TOKEN)
+"""The shortest prefix that OpenAI, and Anthropic for most models, keep in their prompt caches."""
 _DEFAULT_OUTPUT: Final = 1024
 """Tokens reserved for an answer when the request sets no bound; settled afterwards against the real number."""
 
@@ -32,6 +36,8 @@ class Facts(Struct, frozen=True):
     needs: frozenset[str]
     size: int
     """Characters of text, and of images that are sent along: about the bytes that the request keeps in memory."""
+    prefix: int | None = None
+    """A digest of the beginning, where that is long enough for a vendor's prompt cache; None where it is not."""
 
 
 _NONE: Final = frozenset[str]()
@@ -59,15 +65,33 @@ def facts_of(request: Request, long_context: int) -> Facts:
         int(characters / BYTES_PER_TOKEN) + _MESSAGE_TOKENS * len(request.messages) + _IMAGE_TOKENS * images
     )
     output = (request.max_tokens or _DEFAULT_OUTPUT) * (request.n or 1)
+    prefix = _prefix(request) if tokens >= _CACHED_TOKENS else None
     if not (request.tools or images or request.output) and tokens < long_context:
-        return Facts(tokens, output, _NONE, _NONE, characters + data)
+        return Facts(tokens, output, _NONE, _NONE, characters + data, prefix)
     needs = {
         name
         for name, wanted in (("tools", request.tools), ("vision", images), ("json", request.output))
         if wanted
     }
     kinds = needs | {"long_context"} if tokens >= long_context else needs
-    return Facts(tokens, output, frozenset(kinds), frozenset(needs), characters + data)
+    return Facts(tokens, output, frozenset(kinds), frozenset(needs), characters + data, prefix)
+
+
+def _prefix(request: Request) -> int:
+    """A digest of as much of the beginning as the shortest prefix that vendors cache. The same in every process."""
+    beginning: list[object] = list(request.tools)
+    characters = 0
+    for message in request.messages:
+        content = message.content
+        if isinstance(content, str):
+            content = content[: _CACHED_CHARACTERS - characters]
+            characters += len(content)
+        else:
+            characters += _size_of(content)[0]
+        beginning.append(content)
+        if characters >= _CACHED_CHARACTERS:
+            break
+    return int.from_bytes(blake2b(msgspec.json.encode(beginning), digest_size=8).digest())
 
 
 def most_tokens(request: Request, most_output: int) -> Usage:

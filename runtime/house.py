@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from msgspec import Struct
 
 from ..actors.machines.backoff import Backoff
 from ..actors.machines.budget import ClassedBudget
+from ..actors.machines.hedge import HedgeBudget
 from ..actors.mailbox import Mailbox
 from .canon import Midstream, Request
 from .config import Config
@@ -18,7 +19,7 @@ from .config.schema import Mode, Route
 from .deployment import Deployment
 from .detached import Background
 
-__all__ = ["Conduct", "Hedges", "House", "RetryPolicy", "conducts"]
+__all__ = ["Conduct", "House", "RetryPolicy", "conducts", "hedge_budget"]
 
 
 class RetryPolicy(Struct, frozen=True):
@@ -37,16 +38,6 @@ class Conduct(Struct, frozen=True):
     hold: float = 0.0
 
 
-class Hedges(Protocol):
-    """The budget for hedges; see `actors.machines.hedge`."""
-
-    def deposit(self, now: float) -> None:
-        """One request was accepted that may be hedged."""
-
-    def allow(self, now: float, cost: float) -> bool:
-        """Spend one hedge of so many dollars; False, and nothing spent, if there is none left."""
-
-
 class House(Struct, frozen=True, kw_only=True):
     """One running dispatcher, as its requests see it."""
 
@@ -55,7 +46,7 @@ class House(Struct, frozen=True, kw_only=True):
     deployments: Mapping[str, Deployment]
     retry: RetryPolicy
     budget: ClassedBudget
-    hedges: Hedges
+    hedges: HedgeBudget
     background: Background
     conducts: Mapping[str, Conduct]
     """By mode, model or route as the caller names it; the rest is treated as under an empty name."""
@@ -70,6 +61,12 @@ class House(Struct, frozen=True, kw_only=True):
 
 
 _ANY: Final = ""
+
+
+def hedge_budget(config: Config) -> HedgeBudget:
+    """The budget for hedges; a share of nothing is none at all."""
+    share, dollars = config.hedging.share, float(config.hedging.dollars)
+    return HedgeBudget(share, dollars, floor=1.0 if share else 0.0)
 
 
 def conducts(config: Config) -> dict[str, Conduct]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import trio
 
-from ..actors.faults import CONSEQUENCES, Again, FaultClass
+from ..actors.faults import Again, FaultClass, consequence
 from ..actors.mailbox import ActorCrashed, MailboxClosed, MailboxFull
 from ..actors.messages import Lease, NoLease, Outcome, Route, Spent
 from .attempt import Attempt
@@ -30,8 +30,6 @@ __all__ = ["Journey"]
 
 _MOST_UNSUITED: Final = 20
 """Deployments that may turn out unable to express a request before it is refused: a bound for the loop."""
-_OVERLOADED_REST: Final = 1.0
-"""Seconds at least before a vendor that has too much to do is asked again."""
 
 
 class Journey:
@@ -62,7 +60,7 @@ class Journey:
         house.budget.deposit(request.criticality, self.begun)
         self._hedged = self.conduct.hedge if request.hedge is None else request.hedge
         if self._hedged:
-            house.hedges.deposit(self.begun)
+            house.hedges.request(self.begun)
 
     @property
     def attempts(self) -> tuple[AttemptRecord, ...]:
@@ -114,10 +112,11 @@ class Journey:
     def _affords_hedge(self, slow: Attempt) -> bool:
         facts, now = self._facts, trio.current_time()
         cost = cost_of(Usage(facts.input_tokens, facts.output_tokens), slow.deployment.model.price)
-        if cost is None or not self._has_room() or now >= self.deadline:
+        if not self._has_room() or now >= self.deadline:
             return False
         budget, criticality = self.house.budget, self.request.criticality
-        if budget.balance(criticality, now) < 1.0 or not self.house.hedges.allow(now, float(cost)):
+        dollars = None if cost is None else float(cost)
+        if budget.balance(criticality, now) < 1.0 or not self.house.hedges.allow(now, dollars):
             return False
         return budget.withdraw(criticality, now)
 
@@ -141,7 +140,10 @@ class Journey:
             larger_than=self._larger_than,
             tenant=request.user or "",
             criticality=request.criticality,
+            prefix=facts.prefix,
             size=facts.size,
+            begun=self.begun,
+            streamed=self.stream,
             hedge=None if hedge is None else hedge.vendor,
         )
 
@@ -224,6 +226,7 @@ class Journey:
                 asked=self.request.model,
                 mode=self.request.mode or self.request.model,
                 fault=None if fault is None else fault.kind,
+                by=None if fault is None else fault.by,
                 first_token=None if attempt is None else attempt.first_token,
                 seconds=0.0 if attempt is None else attempt.seconds,
                 request_seconds=trio.current_time() - self.begun,
@@ -261,7 +264,7 @@ class Journey:
             return now < self.deadline
         delay = self._delay(fault)
         again = self._may_repeat(name, fault, now + delay)
-        if not CONSEQUENCES[fault.kind].other and not again:
+        if not self.helps_elsewhere(fault) and not again:
             return False
         self._tried = (*self._tried, name)
         if again:
@@ -271,16 +274,21 @@ class Journey:
             self._larger_than = int(attempt.deployment.model.context)
         return self._has_room() and now < self.deadline
 
+    @staticmethod
+    def helps_elsewhere(fault: Fault) -> bool:
+        """Whether another deployment may serve what failed by `fault`."""
+        return fault.elsewhere or consequence(fault.kind, fault.status).other
+
     def _free(self, attempt: Attempt, fault: Fault) -> bool:
         """Whether the vendor provably did not begin: the next attempt is then not counted, once a deployment."""
         if fault.code == "unsupported_feature":
             return True
-        once_free = CONSEQUENCES[fault.kind].same is Again.ONCE_FREE
+        once_free = consequence(fault.kind, fault.status).same is Again.ONCE_FREE
         return once_free and attempt.deployment.name not in self._repeated
 
     def _may_repeat(self, name: str, fault: Fault, at: float) -> bool:
         """Whether the same deployment may be asked once more, at `at`."""
-        same = CONSEQUENCES[fault.kind].same
+        same = consequence(fault.kind, fault.status).same
         if fault.should_retry is not None:
             same = Again.ONCE if fault.should_retry else Again.NEVER
         if same is Again.NEVER or name in self._repeated:
@@ -291,7 +299,7 @@ class Journey:
         """The wait before the same deployment is asked again: our own, or the vendor's hint if that is longer."""
         retry = self.house.retry
         delay = retry.backoff.delay(max(0, self._made - 1), self.house.rng, hint=fault.retry_after)
-        return max(delay, _OVERLOADED_REST) if fault.kind is FaultClass.OVERLOADED else delay
+        return max(delay, consequence(fault.kind, fault.status).pause)
 
     # --- the end ----------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from typing import Final
 
 import msgspec
 
-from ..actors.faults import CONSEQUENCES, FaultClass, Money
+from ..actors.faults import FaultClass, Money, consequence
 from ..actors.messages import Spent, Used
 from .canon import Fault, Usage
 from .config.schema import Price
@@ -32,8 +32,6 @@ from .prices import cost_of, most_cost_of
 __all__ = ["Bill", "BillState"]
 
 _NOTHING: Final = Spent(cost=Decimal(0), ceiling=Decimal(0))
-_HIDING: Final = frozenset({None, 502, 504})
-"""Statuses of a `server_error` that may hide a finished generation: an intermediary gave up, or the line broke."""
 _OURS: Final = frozenset({FaultClass.CLIENT_GONE, FaultClass.LOCAL})
 """Who left was not the vendor: it had taken the request, and will bill the input at least."""
 
@@ -120,9 +118,7 @@ class Bill:
             return BillState.SETTLED
         if fault is None or complete or self.seen or fault.kind in _OURS:
             return BillState.ESTIMATED
-        money = CONSEQUENCES[fault.kind].money
-        if fault.kind is FaultClass.SERVER_ERROR and fault.status not in _HIDING:
-            money = Money.NONE
+        money = consequence(fault.kind, fault.status).money
         if money is Money.NONE:
             return BillState.RELEASED
         return BillState.ESTIMATED if money is Money.BILLED else BillState.UNKNOWN

@@ -18,7 +18,6 @@ from typing import Any, ClassVar, Protocol
 import httpx
 from msgspec import Struct
 
-from ...actors.messages import Headroom
 from ..canon import Completion, Event, Fault, Request
 
 __all__ = ["Answer", "Built", "Decoder", "Dialect", "Target", "Unsupported", "VendorFault"]
@@ -116,10 +115,6 @@ class Dialect(ABC):
     @abstractmethod
     def decoder(self) -> Decoder:
         """A decoder for one streamed answer of status 200."""
-
-    def headroom(self, _headers: httpx.Headers, /) -> Headroom | None:
-        """What the head of an answer, of whatever status, says of the account's limits. None: nothing."""
-        return None
 
     @abstractmethod
     def fault(self, answer: Answer) -> Fault:
