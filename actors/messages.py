@@ -106,8 +106,6 @@ class Route(Ask["Lease | NoLease"], frozen=True, kw_only=True):
     streamed: bool = False
     strict: bool = False
     """Reserve the most that may come back, not what is expected."""
-    dollars: Mapping[str, float] | None = None
-    """What the request may cost, by deployment, where money is limited."""
 
     def fingerprint(self) -> Hashable:
         """See `letters.Ask`."""

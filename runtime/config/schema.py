@@ -20,6 +20,7 @@ __all__ = [
     "Faults",
     "Hedging",
     "Kind",
+    "LimitModel",
     "Limits",
     "Logging",
     "Mode",
@@ -42,6 +43,7 @@ Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 Weight: TypeAlias = Annotated[float, Meta(ge=0)]
 Capability: TypeAlias = Literal["tools", "vision", "json", "reasoning", "seed", "logprobs", "prefill"]
 OnBreak: TypeAlias = Literal["error", "continue"]
+LimitModel: TypeAlias = Literal["openai", "azure", "anthropic", "gemini", "groq", "default"]
 Kind: TypeAlias = Literal["chat", "tools", "vision", "long_context", "json"]
 
 
@@ -70,12 +72,28 @@ class Limits(Table, frozen=True, kw_only=True):
     requests_per_minute: TokenCount | None = None
     tokens_per_minute: TokenCount | None = None
     """Input and output together."""
+    input_tokens_per_minute: TokenCount | None = None
+    output_tokens_per_minute: TokenCount | None = None
+    """Input and output each, in place of both together."""
     requests_per_day: TokenCount | None = None
+    dollars_per_hour: Usd | None = None
+    """By the models' prices, which must be known."""
     concurrent: TokenCount | None = None
     """Requests in flight at once."""
+    adaptive: bool = True
+    """Whether that number also learns: lowered when the vendor is overloaded, raised again while all goes well, never above
+    `concurrent`."""
     burst: Share = 0.1
-    """How much of a minute's allowance may be used at once, 0 to 1; at least one request and one
-    whole request's tokens always may."""
+    """How much of a minute's requests may start at once, 0 to 1; one always may. Of tokens a whole minute's may, and of
+    dollars a whole hour's."""
+    shared: bool = False
+    """Others use the same account: only 95 % of the limits are used."""
+    strict: bool = False
+    """Reserve the longest answer that a request allows, and not what is usual: then no limit is exceeded even for a moment."""
+    ramp_floor: TokenCount | None = None
+    """Input tokens per minute above which traffic may only grow by `ramp_growth` in 15 minutes. None: as the vendor advises
+    (OpenAI: 1M for each model), or, for a while, once it has complained."""
+    ramp_growth: Annotated[float, Meta(gt=1, le=100)] = 1.5
 
 
 class Price(Table, frozen=True, kw_only=True):
@@ -155,6 +173,8 @@ class Vendor(Table, frozen=True, kw_only=True):
     timeouts: Timeouts | None = None
     """Replaces the top-level `[timeouts]`, as a whole."""
     limits: Limits = Limits()
+    limit_model: LimitModel | None = None
+    """How it counts against its limits. None: by the dialect and the address."""
     headers: dict[str, str] = {}
     proxy: str | None = None
     """`http://[user:password@]host:port`."""
