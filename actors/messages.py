@@ -104,6 +104,8 @@ class Route(Ask["Lease | NoLease"], frozen=True, kw_only=True):
     begun: float = 0.0
     """When the caller asked."""
     streamed: bool = False
+    hedged: bool = False
+    """Whether a slow attempt may be raced by a second one."""
     strict: bool = False
     """Reserve the most that may come back, not what is expected."""
 

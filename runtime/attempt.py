@@ -367,7 +367,7 @@ class Attempt:
                 self.bill.unsend()
             raise self._broken(error, FaultClass.SERVER_ERROR) from error
         self._status = response.status_code
-        self._headroom = headroom(response.headers.raw, wall_now())
+        self._headroom = headroom(response.headers.raw)
         pieces = body_of(response)
         if response.status_code != 200:
             body = await read_refusal(pieces)

@@ -21,6 +21,7 @@ import trio
 
 from ..actors.machines.backoff import Backoff
 from ..actors.machines.budget import ClassedBudget
+from ..actors.machines.hedge import HedgeBudget
 from ..actors.mailbox import Mailbox, serve
 from ..actors.messages import VendorReport, VendorSnapshot
 from ..actors.policies import POLICIES, Policy
@@ -36,7 +37,7 @@ from .deployment import Deployment
 from .detached import Background
 from .dialects import Dialect, dialect_class
 from .dispatch import answer
-from .house import House, RetryPolicy, conducts, hedge_budget
+from .house import House, RetryPolicy, conducts
 from .plan import Planned, plan_deployments, routing_table, vendor_spec
 from .reply import Reply
 from .stream import EventStream
@@ -190,7 +191,7 @@ class Dispatcher:
     def _make_house(
         self, router: Mailbox[Any], stats: Mailbox[Any], deployments: Mapping[str, Deployment]
     ) -> House:
-        retry, backoff = self.config.retry, self.config.retry.backoff
+        retry, backoff, hedging = self.config.retry, self.config.retry.backoff, self.config.hedging
         return House(
             router=router,
             stats=stats,
@@ -201,7 +202,7 @@ class Dispatcher:
                 Backoff(backoff.kind, float(backoff.base), float(backoff.cap), backoff.jitter),
             ),
             budget=ClassedBudget(get_args(Criticality), retry.budget, retry.floor),
-            hedges=hedge_budget(self.config),
+            hedges=HedgeBudget(hedging.share, float(hedging.dollars)),
             background=self._background,
             conducts=conducts(self.config),
             default_timeout=float(self.config.timeouts.total),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from .canon import Image, Part, Refusal, Request, Text, Thinking, ToolCall, ToolResult, Usage
+from .canon import Image, Message, Part, Refusal, Request, Text, Thinking, ToolCall, ToolResult, Usage
 
 __all__ = ["BYTES_PER_TOKEN", "Facts", "characters_of", "facts_of", "most_tokens"]
 
@@ -21,8 +21,7 @@ _IMAGE_TOKENS: Final = 1000
 _MOST_IMAGE_TOKENS: Final = 20_000
 """More than any vendor is known to charge for one image."""
 _CACHED_TOKENS: Final = 1024
-_CACHED_CHARACTERS: Final = int(_CACHED_TOKENS * BYTES_PER_TOKEN)
-"""The shortest prefix that OpenAI, and Anthropic for most models, keep in their prompt caches."""
+"""The shortest beginning that OpenAI and Anthropic keep in their prompt caches."""
 _DEFAULT_OUTPUT: Final = 1024
 """Tokens reserved for an answer when the request sets no bound; settled afterwards against the real number."""
 
@@ -37,7 +36,7 @@ class Facts(Struct, frozen=True):
     size: int
     """Characters of text, and of images that are sent along: about the bytes that the request keeps in memory."""
     prefix: int | None = None
-    """A digest of the beginning, where that is long enough for a vendor's prompt cache; None where it is not."""
+    """A digest of how the request begins, if it is long enough for vendors to keep that in a cache."""
 
 
 _NONE: Final = frozenset[str]()
@@ -65,33 +64,35 @@ def facts_of(request: Request, long_context: int) -> Facts:
         int(characters / BYTES_PER_TOKEN) + _MESSAGE_TOKENS * len(request.messages) + _IMAGE_TOKENS * images
     )
     output = (request.max_tokens or _DEFAULT_OUTPUT) * (request.n or 1)
-    prefix = _prefix(request) if tokens >= _CACHED_TOKENS else None
     if not (request.tools or images or request.output) and tokens < long_context:
-        return Facts(tokens, output, _NONE, _NONE, characters + data, prefix)
+        return Facts(tokens, output, _NONE, _NONE, characters + data, _prefix_of(request, tokens))
     needs = {
         name
         for name, wanted in (("tools", request.tools), ("vision", images), ("json", request.output))
         if wanted
     }
     kinds = needs | {"long_context"} if tokens >= long_context else needs
+    prefix = _prefix_of(request, tokens)
     return Facts(tokens, output, frozenset(kinds), frozenset(needs), characters + data, prefix)
 
 
-def _prefix(request: Request) -> int:
-    """A digest of as much of the beginning as the shortest prefix that vendors cache. The same in every process."""
-    beginning: list[object] = list(request.tools)
-    characters = 0
-    for message in request.messages:
-        content = message.content
-        if isinstance(content, str):
-            content = content[: _CACHED_CHARACTERS - characters]
-            characters += len(content)
-        else:
-            characters += _size_of(content)[0]
-        beginning.append(content)
-        if characters >= _CACHED_CHARACTERS:
+def _prefix_of(request: Request, tokens: int) -> int | None:
+    """The digest of the first `_CACHED_TOKENS`: tools first, as vendors lay a prompt out, then the messages.
+
+    A hash that is the same in every process, so that several dispatchers send the same prefix to the same place.
+    """
+    if tokens < _CACHED_TOKENS:
+        return None
+    left = int(_CACHED_TOKENS * BYTES_PER_TOKEN)
+    digest = hashlib.blake2b(digest_size=8)
+    for part in (*request.tools, *request.messages):
+        text = part.content if isinstance(part, Message) and isinstance(part.content, str) else None
+        data = msgspec.json.encode(part) if text is None else text[:left].encode("utf-8", "surrogatepass")
+        digest.update(data[:left])
+        left -= len(data)
+        if left <= 0:
             break
-    return int.from_bytes(blake2b(msgspec.json.encode(beginning), digest_size=8).digest())
+    return int.from_bytes(digest.digest(), "big")
 
 
 def most_tokens(request: Request, most_output: int) -> Usage:

@@ -19,7 +19,7 @@ from .config.schema import Mode, Route
 from .deployment import Deployment
 from .detached import Background
 
-__all__ = ["Conduct", "House", "RetryPolicy", "conducts", "hedge_budget"]
+__all__ = ["Conduct", "House", "RetryPolicy", "conducts"]
 
 
 class RetryPolicy(Struct, frozen=True):
@@ -61,12 +61,6 @@ class House(Struct, frozen=True, kw_only=True):
 
 
 _ANY: Final = ""
-
-
-def hedge_budget(config: Config) -> HedgeBudget:
-    """The budget for hedges; a share of nothing is none at all."""
-    share, dollars = config.hedging.share, float(config.hedging.dollars)
-    return HedgeBudget(share, dollars, floor=1.0 if share else 0.0)
 
 
 def conducts(config: Config) -> dict[str, Conduct]:

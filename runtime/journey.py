@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import trio
 
-from ..actors.faults import Again, FaultClass, consequence
+from ..actors.faults import Again, Consequence, FaultClass, consequence
 from ..actors.mailbox import ActorCrashed, MailboxClosed, MailboxFull
 from ..actors.messages import Lease, NoLease, Outcome, Route, Spent
 from .attempt import Attempt
@@ -55,6 +55,7 @@ class Journey:
         self._larger_than = 0
         self._made = 0
         self._unsuited = 0
+        self._sent_elsewhere = False
         self._last_fault: Fault | None = None
         self._reported = False
         house.budget.deposit(request.criticality, self.begun)
@@ -114,8 +115,8 @@ class Journey:
         cost = cost_of(Usage(facts.input_tokens, facts.output_tokens), slow.deployment.model.price)
         if not self._has_room() or now >= self.deadline:
             return False
-        budget, criticality = self.house.budget, self.request.criticality
         dollars = None if cost is None else float(cost)
+        budget, criticality = self.house.budget, self.request.criticality
         if budget.balance(criticality, now) < 1.0 or not self.house.hedges.allow(now, dollars):
             return False
         return budget.withdraw(criticality, now)
@@ -140,11 +141,12 @@ class Journey:
             larger_than=self._larger_than,
             tenant=request.user or "",
             criticality=request.criticality,
-            prefix=facts.prefix,
             size=facts.size,
+            hedge=None if hedge is None else hedge.vendor,
+            prefix=facts.prefix,
             begun=self.begun,
             streamed=self.stream,
-            hedge=None if hedge is None else hedge.vendor,
+            hedged=self._hedged,
         )
 
     def _attempt(self, lease: Lease) -> Attempt:
@@ -226,7 +228,6 @@ class Journey:
                 asked=self.request.model,
                 mode=self.request.mode or self.request.model,
                 fault=None if fault is None else fault.kind,
-                by=None if fault is None else fault.by,
                 first_token=None if attempt is None else attempt.first_token,
                 seconds=0.0 if attempt is None else attempt.seconds,
                 request_seconds=trio.current_time() - self.begun,
@@ -235,6 +236,7 @@ class Journey:
                 attempt=len(self.records),
                 last=last,
                 superseded=attempt is not None and attempt.superseded,
+                by=None if fault is None else fault.by,
             )
         )
 
@@ -262,9 +264,10 @@ class Journey:
             self._stale.add(name)
             self._made -= 1
             return now < self.deadline
-        delay = self._delay(fault)
-        again = self._may_repeat(name, fault, now + delay)
-        if not self.helps_elsewhere(fault) and not again:
+        row = consequence(fault.kind, fault.status)
+        delay = self._delay(fault, row)
+        again = self._may_repeat(name, fault, row.same, now + delay)
+        if not (row.other or again or self._elsewhere(fault)):
             return False
         self._tried = (*self._tried, name)
         if again:
@@ -274,11 +277,6 @@ class Journey:
             self._larger_than = int(attempt.deployment.model.context)
         return self._has_room() and now < self.deadline
 
-    @staticmethod
-    def helps_elsewhere(fault: Fault) -> bool:
-        """Whether another deployment may serve what failed by `fault`."""
-        return fault.elsewhere or consequence(fault.kind, fault.status).other
-
     def _free(self, attempt: Attempt, fault: Fault) -> bool:
         """Whether the vendor provably did not begin: the next attempt is then not counted, once a deployment."""
         if fault.code == "unsupported_feature":
@@ -286,20 +284,27 @@ class Journey:
         once_free = consequence(fault.kind, fault.status).same is Again.ONCE_FREE
         return once_free and attempt.deployment.name not in self._repeated
 
-    def _may_repeat(self, name: str, fault: Fault, at: float) -> bool:
+    def _elsewhere(self, fault: Fault) -> bool:
+        """Whether the request was refused for what this vendor or model lacks: one other is then asked."""
+        if not fault.elsewhere or self._sent_elsewhere:
+            return False
+        self._sent_elsewhere = True
+        return True
+
+    def _may_repeat(self, name: str, fault: Fault, same: Again, at: float) -> bool:
         """Whether the same deployment may be asked once more, at `at`."""
-        same = consequence(fault.kind, fault.status).same
         if fault.should_retry is not None:
             same = Again.ONCE if fault.should_retry else Again.NEVER
         if same is Again.NEVER or name in self._repeated:
             return False
         return (fault.retry_after or 0.0) <= self.house.retry.longest_hint and at < self.deadline
 
-    def _delay(self, fault: Fault) -> float:
-        """The wait before the same deployment is asked again: our own, or the vendor's hint if that is longer."""
+    def _delay(self, fault: Fault, row: Consequence) -> float:
+        """The wait before the same deployment is asked again: our own, the table's, or the vendor's hint if that is
+        the longest."""
         retry = self.house.retry
         delay = retry.backoff.delay(max(0, self._made - 1), self.house.rng, hint=fault.retry_after)
-        return max(delay, consequence(fault.kind, fault.status).pause)
+        return max(delay, row.pause)
 
     # --- the end ----------------------------------------------------------------------------
 

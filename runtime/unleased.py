@@ -35,6 +35,13 @@ def unleased(request: Request, answer: NoLease, now: float) -> DispatchError:
             Fault(kind=FaultClass.BAD_REQUEST, message=message, code="no_suitable_deployment"), ()
         )
     wait = answer.retry_at - now
+    if causes == {Cause.NETWORK}:
+        return NoVendor(
+            "this machine's own network seems to be down: no vendor could be reached",
+            code="local_network",
+            status=503,
+            retry_after=max(0.0, wait),
+        )
     limited = bool(causes) and causes <= _PASSING
     return NoVendor(
         f"no vendor can take the request now: {reasons or 'none is configured for it'}",

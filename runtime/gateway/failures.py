@@ -20,8 +20,8 @@ def envelope(error: DispatchError) -> dict[str, Any]:
         "class": error.kind.value,
         "blame": error.blame.value,
         "vendor": error.vendor,
-        "attempt": len(error.attempts),
         "retry_after": error.retry_after,
+        "attempt": len(error.attempts),
         "attempts": [
             {
                 "deployment": record.deployment,

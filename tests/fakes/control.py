@@ -15,6 +15,7 @@ import msgspec
 import trio
 from llm_dispatcher.actors.machines.backoff import Backoff
 from llm_dispatcher.actors.machines.budget import ClassedBudget
+from llm_dispatcher.actors.machines.hedge import HedgeBudget
 from llm_dispatcher.actors.mailbox import Mailbox, serve
 from llm_dispatcher.actors.messages import (
     Cause,
@@ -33,7 +34,7 @@ from llm_dispatcher.runtime.deployment import Deployment
 from llm_dispatcher.runtime.detached import Background
 from llm_dispatcher.runtime.dialects import dialect_class
 from llm_dispatcher.runtime.dispatch import answer
-from llm_dispatcher.runtime.house import House, RetryPolicy, conducts, hedge_budget
+from llm_dispatcher.runtime.house import House, RetryPolicy, conducts
 from llm_dispatcher.runtime.plan import plan_deployments
 from llm_dispatcher.runtime.reply import Reply
 from llm_dispatcher.runtime.stream import EventStream
@@ -205,7 +206,7 @@ def _house(
         },
         retry=RetryPolicy(retry.attempts, float(retry.longest_hint), Backoff("fixed", 0.25, 0.25, "none")),
         budget=ClassedBudget(get_args(Criticality), retry.budget, retry.floor),
-        hedges=hedge_budget(loaded),
+        hedges=HedgeBudget(loaded.hedging.share, float(loaded.hedging.dollars)),
         background=Background(),
         conducts=conducts(loaded),
         default_timeout=float(loaded.timeouts.total),

@@ -327,7 +327,11 @@ async def test_with_experience_a_slow_vendor_gets_company(autojump_clock: MockCl
     make = stream if streamed else answer
     a = ScriptedTransport(*[make("usual", after=1)] * 150, make("late", after=60))
     b = ScriptedTransport(make("quick", after=1))
-    settings = {"routes": [{"name": "swift", "targets": ["a/m", "b/m"], "hedge": True}]}
+    settings = {
+        "routes": [{"name": "swift", "targets": ["a/m", "b/m"], "hedge": True}],
+        "hedging": {"share": 1.0},
+        "retry": {"budget": 1.0},
+    }
     request = Request(model="swift", messages=HELLO.messages)
 
     async def ask(dispatcher: Dispatcher) -> str:
