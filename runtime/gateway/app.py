@@ -13,14 +13,16 @@ from typing import Any, Final, TypeAlias
 import structlog
 import trio
 
-from ..dialects.formats.chat_completions import faults
-from ..dialects.formats.chat_completions.request import InvalidBody
+from ..dialects.base import InvalidBody
 from ..dispatcher import Dispatcher
 from ..errors import DispatchError
 from . import admin
 from .chat import chat_completions
-from .failures import envelope, headers_of
+from .count_tokens import count_tokens
+from .failures import failure_of, headers_of
 from .http import BodyTooLarge, ClientGone, Exchange, Receive, Scope, Send, encode
+from .messages import messages
+from .styles import ANTHROPIC, OPENAI, Failure, Style, style_of_client
 
 __all__ = ["EXTENSION", "Gateway"]
 
@@ -33,11 +35,20 @@ Endpoint: TypeAlias = Callable[[Dispatcher, Exchange], Awaitable[None]]
 
 ENDPOINTS: Final[dict[str, dict[str, Endpoint]]] = {
     "/v1/chat/completions": {"POST": chat_completions},
+    "/v1/messages": {"POST": messages},
+    "/v1/messages/count_tokens": {"POST": count_tokens},
     "/v1/models": {"GET": admin.models},
     "/v1/stats": {"GET": admin.stats},
     "/health": {"GET": admin.health},
     "/ready": {"GET": admin.ready},
 }
+
+STYLES: Final[dict[str, Style]] = {
+    "/v1/chat/completions": OPENAI,
+    "/v1/messages": ANTHROPIC,
+    "/v1/messages/count_tokens": ANTHROPIC,
+}
+"""Paths that belong to one interface; elsewhere a client is answered in the style of its own."""
 
 
 class Gateway:
@@ -52,7 +63,8 @@ class Gateway:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
             return
-        exchange = Exchange(scope, receive, send, self._dispatcher.new_request_id())
+        style = STYLES.get(scope["path"].rstrip("/")) or style_of_client(dict(scope["headers"]))
+        exchange = Exchange(scope, receive, send, self._dispatcher.new_request_id(), style)
         endpoint = await self._find(scope, exchange)
         if endpoint is None:
             return
@@ -111,7 +123,9 @@ class Gateway:
         except DispatchError as error:
             if exchange.started:
                 raise
-            await exchange.answer(error.status, encode(envelope(error)), headers_of(error))
+            await exchange.answer(
+                error.status, encode(exchange.envelope(failure_of(error))), headers_of(error)
+            )
         except InvalidBody as error:
             await _refuse(exchange, 400, str(error), "invalid_request", param=error.param)
         except BodyTooLarge:
@@ -138,8 +152,10 @@ async def _refuse(
     param: str | None = None,
     allow: str | None = None,
 ) -> None:
-    body = encode(faults.write(message, type=type, code=code, param=param))
-    await exchange.answer(status, body, [(b"allow", allow.encode())] if allow else None)
+    failure = Failure(status=status, message=message, type=type, code=code, param=param)
+    await exchange.answer(
+        status, encode(exchange.envelope(failure)), [(b"allow", allow.encode())] if allow else None
+    )
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -8,6 +8,8 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from .styles import Failure, Style
+
 __all__ = [
     "BodyTooLarge",
     "ClientGone",
@@ -38,21 +40,27 @@ class BodyTooLarge(Exception):
 
 
 class Exchange:
-    """One request and its answer, over ASGI."""
+    """One request and its answer, over ASGI. `style`: of the interface that the client speaks."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str, style: Style) -> None:
         self.scope = scope
         self.receive = receive
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         given = self.headers.get(b"x-request-id", b"")
         self.request_id = given.decode() if _REQUEST_ID.fullmatch(given) else request_id
+        self.style = style
         self.started = False
         self._send = send
 
     def header(self, name: bytes) -> str | None:
-        """A header of the request as text; None if it was not sent."""
-        value = self.headers.get(name)
-        return None if value is None else value.decode("latin-1")
+        """A header of the request as text, the values of several of one name joined; None if it was not sent."""
+        if name not in self.headers:
+            return None
+        return b", ".join([value for key, value in self.scope["headers"] if key == name]).decode("latin-1")
+
+    def envelope(self, failure: Failure) -> dict[str, Any]:
+        """The body that tells the client of an error."""
+        return self.style.envelope(failure, self.request_id)
 
     async def body(self, most: int) -> bytes:
         """The request's whole body. Raises `BodyTooLarge` beyond `most` bytes, `ClientGone` if it is cut."""
@@ -85,11 +93,12 @@ class Exchange:
     async def start(self, status: int, headers: Headers) -> None:
         """Send the head of an answer; `write` and `end` send its body."""
         self.started = True
+        named = self.request_id.encode()
         await self._send(
             {
                 "type": "http.response.start",
                 "status": status,
-                "headers": [*headers, (b"x-request-id", self.request_id.encode())],
+                "headers": [*headers, *[(name, named) for name in self.style.id_headers]],
             }
         )
 

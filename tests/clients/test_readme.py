@@ -39,7 +39,7 @@ def run(command: list[str]) -> str:
 
 
 def test_the_examples_are_the_ones_tested_here() -> None:
-    assert len(blocks("python")) == 2
+    assert len(blocks("python")) == 3
     assert len(blocks("sh")) == 3
 
 
@@ -62,7 +62,9 @@ def test_the_commands_work() -> None:
         assert run([*COMMAND, *words[1:]])
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", [0, 1, 2])
 def test_the_python_examples_run(default_daemon: Daemon, number: int) -> None:
-    example = blocks("python")[number].replace("http://127.0.0.1:4000/v1", default_daemon.url)
+    example = blocks("python")[number].replace(
+        "http://127.0.0.1:4000", default_daemon.url.removesuffix("/v1")
+    )
     assert run([sys.executable, "-c", example])

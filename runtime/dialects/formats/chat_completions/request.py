@@ -29,19 +29,12 @@ from ....canon import (
     ToolChoice,
     ToolResult,
 )
+from ...base import InvalidBody
 from ...wishes import Wishes
 from . import FORMAT
 from .quirks import Quirks
 
 __all__ = ["ClientRequest", "InvalidBody", "read", "write"]
-
-
-class InvalidBody(Exception):
-    """The client's body is not a request. `param` names the field."""
-
-    def __init__(self, message: str, param: str | None = None) -> None:
-        super().__init__(message)
-        self.param = param
 
 
 class ClientRequest(Struct, frozen=True):
@@ -343,12 +336,8 @@ def _write_reasoning(reasoning: Reasoning | None, body: dict[str, Any], wishes: 
 
 
 def _write_extra(extra: dict[str, dict[str, Any]], body: dict[str, Any], wishes: Wishes) -> None:
-    for owner, fields in extra.items():
-        if owner == FORMAT:
-            body.update(fields)
-        else:
-            for name in fields:
-                wishes.cannot(f"{owner}.{name}")
+    body.update(extra.get(FORMAT, {}))
+    wishes.of_others(extra, FORMAT)
 
 
 def _write_tool(tool: Tool) -> dict[str, Any]:
