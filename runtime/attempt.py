@@ -389,6 +389,10 @@ class Attempt:
     def unsupported(self, error: Unsupported) -> Fault:
         """Note that this vendor cannot say what was asked: another might."""
         self.fault = Fault(
-            kind=FaultClass.BAD_REQUEST, message=str(error), code="unsupported_feature", param=error.feature
+            kind=FaultClass.BAD_REQUEST,
+            message=str(error),
+            code="unsupported_feature",
+            param=error.feature,
+            elsewhere=True,
         )
         return self.fault

@@ -96,7 +96,8 @@ async def test_a_broken_stream_ends_with_one_error_event_and_without_an_end(
 async def test_a_whole_stream_has_its_end(autojump_clock: MockClock) -> None:
     client = Client()
     await client.run(config("a"), {"a": ScriptedTransport(stream("hi"))})
-    assert client.ended and client.body.endswith(b"data: [DONE]\n\n")
+    assert client.ended
+    assert client.body.endswith(b"data: [DONE]\n\n")
 
 
 @pytest.mark.parametrize(("word", "mark"), [("continue", "seam"), ("restart", "restart")])
@@ -111,7 +112,8 @@ async def test_a_client_can_ask_for_another_vendor_to_take_over(
     (told,) = [event["x_dispatch"] for event in client.events() if "x_dispatch" in event]
     assert told[mark] == {"before": "a/m", "after": "b/m", "model": "m", "class": "truncated"}
     assert f": x-dispatch-{mark} a/m -> b/m\n\n".encode() in client.body
-    assert client.ended and client.body.endswith(b"data: [DONE]\n\n")
+    assert client.ended
+    assert client.body.endswith(b"data: [DONE]\n\n")
 
 
 @pytest.mark.parametrize(
