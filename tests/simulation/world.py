@@ -191,7 +191,7 @@ class _World:
         story = self.story
         await trio.testing.wait_all_tasks_blocked()
         self.tasks = self._tasks()
-        limits = ServerLimits(keep_alive=400.0, write_timeout=10.0)
+        limits = ServerLimits(keep_alive=400.0, stall=10.0)
         self.server = Server(self._asgi, limits)
         self.gateway = Gateway(self.dispatcher)
         async with trio.open_nursery() as self.serving:

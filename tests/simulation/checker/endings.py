@@ -6,7 +6,7 @@ from typing import Final
 
 from ..history import Attempted, Booked, Content, Ended, Granted, History, Started
 from ..story import Story
-from .violation import Violation, by_request, standstill
+from .violation import Violation, by_request, idle_callers, standstill
 
 __all__ = ["committed", "complete", "ended"]
 
@@ -17,8 +17,7 @@ def ended(story: Story, history: History) -> list[Violation]:
     """Each request has one end for its client, and one in the books, both by its deadline."""
     found = []
     ends, books = by_request(history.of(Ended)), by_request(history.of(Booked))
-    # A library's caller who does not ask for the next event has his deadline minded when he does.
-    idle = {each.number for each in story.clients if each.library and each.behaviour.kind in ("stops", "slow")}
+    idle = idle_callers(story)
     for start in history.of(Started):
         request = start.request
         mine = ends.get(request, [])
