@@ -303,7 +303,7 @@ class Remaining(Struct, frozen=True, gc=False):
 
 
 class Headroom(Struct, frozen=True):
-    """What the headers of one answer say of the account's limits, by dimension: `requests`, `requests_per_day`,
+    """What the headers of one answer say of the limits of the account's use of that model, by dimension: `requests`, `requests_per_day`,
     `tokens`, `input_tokens`, `output_tokens`."""
 
     dimensions: dict[str, Remaining]

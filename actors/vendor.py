@@ -251,6 +251,7 @@ class Vendor:
         deployment = self._state.deployments[held.deployment]
         slow = deployment.pace.is_slow(held.size, message.latency, now)
         deployment.pace.observe(held.size, message.latency, now)
+        held.since = deployment.own.moment(now)
         self._reached(held, now)
         self._accepted(deployment, now)
         self._moved(
@@ -265,7 +266,7 @@ class Vendor:
             return
         deployment = self._state.deployments[held.deployment]
         row = _row(message)
-        self._complain(deployment, message, row, now)
+        self._complain(deployment, held, message, row, now)
         self._state.release(message.permit)
         self._judge_endpoint(held, message, row, now)
         self._judge(deployment, held, message, row, now)
@@ -281,7 +282,9 @@ class Vendor:
         self._tell_loads(now)
 
     @staticmethod
-    def _complain(deployment: DeploymentState, message: Settle, row: Consequence | None, now: float) -> None:
+    def _complain(
+        deployment: DeploymentState, held: Held, message: Settle, row: Consequence | None, now: float
+    ) -> None:
         """What the attempt says of the limits themselves; told while its slot still counts as used.
 
         Vendors limit an account's use of one model (or a class of them), which is what a deployment is.
@@ -298,7 +301,7 @@ class Vendor:
             if row.limit.rate < 1:
                 own.throttled(now)
         if message.headroom is not None:
-            own.learn(message.headroom, now)
+            own.learn(message.headroom, now, held.since)
 
     def _judge_endpoint(self, held: Held, message: Settle, row: Consequence | None, now: float) -> None:
         """Whether the address could be reached. While our own network is down, failing to proves nothing."""
