@@ -331,7 +331,7 @@ class _World:
 def _bound(what: str) -> float:
     if what.startswith("stats"):
         return 100_000
-    if what.endswith("open_asks") or what.endswith("parked"):
+    if what.endswith(("open_asks", "parked")):
         return _MOST_WAITING
     # Letters that wait: every ask, and of tells at most two for each permit that is out, and one for each of these.
     return 4 * _MOST_WAITING
