@@ -307,8 +307,7 @@ class Vendor:
         """Whether the address could be reached. While our own network is down, failing to proves nothing."""
         state = self._state
         if row is not None and row.reach is Reach.ENDPOINT:
-            state.out_of_reach = True
-            self._router.tell(Contact(state.spec.name, False))
+            self._tell_contact(message.answered)
             if state.network_down:
                 state.endpoint.release(held.endpoint)
             else:
@@ -326,9 +325,14 @@ class Vendor:
             return
         held.contacted = True
         state.endpoint.settle(held.endpoint, Verdict.SUCCESS, now, self._rng)
-        if state.out_of_reach or state.network_down:
-            state.out_of_reach = False
-            self._router.tell(Contact(state.spec.name, True))
+        self._tell_contact(True)
+
+    def _tell_contact(self, reached: bool) -> None:
+        """Tell the router whether the address was reached, unless that is no news."""
+        state = self._state
+        if not reached or state.out_of_reach or state.network_down:
+            state.out_of_reach = not reached
+            self._router.tell(Contact(state.spec.name, reached))
 
     def _judge(
         self, deployment: DeploymentState, held: Held, message: Settle, row: Consequence | None, now: float

@@ -93,7 +93,10 @@ def _told(error: object, event: dict[str, Any]) -> str:
         return repr(event)
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    places = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+    places = [
+        f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+    ]
     return f"{error!r} at {' '.join(places[-4:])}"
 
 
