@@ -29,8 +29,8 @@ from ..actors.policies import POLICIES, Policy
 from ..actors.router import Router, RouterState
 from ..actors.stats import Ledger, Statistics, Stats
 from ..actors.supervisor import Child, ChildStatistics, Supervisor
+from ..actors.vault import VendorState
 from ..actors.vendor import Vendor as VendorActor
-from ..actors.vendor import VendorState
 from ..actors.waiting import WaitingRoom
 from .canon import Criticality, Request
 from .config import Config, ConfigError, Loaded, Problem, Vendor, load, load_mapping
