@@ -138,7 +138,12 @@ async def test_a_client_that_stops_reading_is_cut_at_its_deadline(autojump_clock
 
 @pytest.mark.parametrize(
     ("takes", "streamed", "answers"),
-    [(0, True, status(400)), (0, True, stream("hi")), (2, True, stream("a", "b", "c")), (0, False, answer("hi"))],
+    [
+        (0, True, status(400)),
+        (0, True, stream("hi")),
+        (2, True, stream("a", "b", "c")),
+        (0, False, answer("hi")),
+    ],
 )
 async def test_a_client_that_leaves_while_it_is_written_to_is_no_failure_of_ours(
     autojump_clock: MockClock, takes: int, streamed: bool, answers: Any

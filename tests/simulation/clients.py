@@ -60,7 +60,9 @@ class Leaving(Exception):
 def prompt_of(client: Client) -> str:
     """The text of a request: its number, by which it is known again at the vendor, and words to its length."""
     mark = f"[r{client.number}] "
-    return (mark + "tell me about barometers " * (client.characters // 25 + 1))[: max(len(mark), client.characters)]
+    return (mark + "tell me about barometers " * (client.characters // 25 + 1))[
+        : max(len(mark), client.characters)
+    ]
 
 
 # --- over HTTP ----------------------------------------------------------------------------------

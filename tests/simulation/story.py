@@ -341,7 +341,11 @@ class _Teller:
         found = []
         if rng.random() < 0.3:
             found.append(
-                Jump(at=round(rng.uniform(1, self.seconds), 2), seconds=rng.choice([-3600.0, 3600.0]), wall=True)
+                Jump(
+                    at=round(rng.uniform(1, self.seconds), 2),
+                    seconds=rng.choice([-3600.0, 3600.0]),
+                    wall=True,
+                )
             )
         return tuple(found)
 

@@ -110,7 +110,9 @@ class WatchedVendor(ScriptedVendor):
 class Witness:
     """One life of an actor, which may be made to crash over a message."""
 
-    def __init__(self, actor: Any, name: str, crashes: list[Crash], before: Callable[[Any, float], None]) -> None:
+    def __init__(
+        self, actor: Any, name: str, crashes: list[Crash], before: Callable[[Any, float], None]
+    ) -> None:
         self._actor = actor
         self._name = name
         self._crashes = crashes
@@ -221,16 +223,16 @@ class WatchedDispatcher(Dispatcher):
             error = sys.exception()
             injected = isinstance(error, InjectedCrash)
             self.history.add(
-                Crashed(at=now, actor=name, injected=injected, message=type(message).__name__, what=str(error))
+                Crashed(
+                    at=now, actor=name, injected=injected, message=type(message).__name__, what=str(error)
+                )
             )
             slack = self._slack(vendor, message)
             if orderly is not None:
                 orderly(now)
             if vendor is not None and taken and taken[0][0] is message:
                 after = _gauges(self._states[vendor], now)
-                self.history.add(
-                    Audited(at=now, vendor=vendor, before=taken[0][1], after=after, slack=slack)
-                )
+                self.history.add(Audited(at=now, vendor=vendor, before=taken[0][1], after=after, slack=slack))
             taken.clear()
 
         return type(child)(

@@ -94,7 +94,10 @@ def _told(error: object, event: dict[str, Any]) -> str:
         return repr(event)
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    places = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+    places = [
+        f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+    ]
     return f"{error!r} at {' '.join(places[-4:])}"
 
 
@@ -341,7 +344,7 @@ class _World:
 def _bound(what: str) -> float:
     if what.startswith("stats"):
         return 100_000
-    if what.endswith("open_asks") or what.endswith("parked"):
+    if what.endswith(("open_asks", "parked")):
         return _MOST_WAITING
     # Letters that wait: every ask, and of tells at most two for each permit that is out, and one for each of these.
     return 4 * _MOST_WAITING

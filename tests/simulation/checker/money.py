@@ -58,7 +58,9 @@ def _compare(story: Story, entry: Booked, attempt: Attempted) -> list[Violation]
     if entry.exact:
         theirs = (attempt.billed_input, attempt.billed_output)
         if (entry.input, entry.output) != theirs or entry.cost != charged:
-            found.append(f"{name}: settled as {entry.input}+{entry.output} ({entry.cost}), charged {theirs} ({charged})")
+            found.append(
+                f"{name}: settled as {entry.input}+{entry.output} ({entry.cost}), charged {theirs} ({charged})"
+            )
     elif entry.ceiling is None or entry.ceiling < charged:
         found.append(f"{name}: at most {entry.ceiling} was expected, charged {charged}")
     if not entry.exact and entry.fault is None and attempt.outcome == "complete" and attempt.told:

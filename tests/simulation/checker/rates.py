@@ -26,7 +26,12 @@ _DEPLOYMENT_CLOSES: Final = {"no_model": 600.0, "daily_limit": 900.0}
 def limited(story: Story, history: History) -> list[Violation]:
     """No vendor had to refuse what was beyond a limit that the house was told of, and none was exceeded unseen."""
     found = [
-        Violation("I4", each.at, each.request, f"{each.vendor} refused attempt {each.number} of {each.key}: {each.step}")
+        Violation(
+            "I4",
+            each.at,
+            each.request,
+            f"{each.vendor} refused attempt {each.number} of {each.key}: {each.step}",
+        )
         for each in history.of(Attempted)
         if each.limited
     ]
@@ -116,7 +121,9 @@ def _audits(history: History) -> list[Violation]:
                     dimension = "requests" if "requests" in what else "tokens"
                     if now > value + audit.slack.get(dimension, 0.0) + _SAME:
                         found.append(f"{name} was refilled: {value:.3f}, and {now:.3f} after the crash")
-        found = [each if isinstance(each, Violation) else Violation("I10", audit.at, 0, each) for each in found]
+        found = [
+            each if isinstance(each, Violation) else Violation("I10", audit.at, 0, each) for each in found
+        ]
     return [each for each in found if isinstance(each, Violation)]
 
 

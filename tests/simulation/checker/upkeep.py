@@ -38,7 +38,9 @@ def amplified(story: Story, history: History) -> list[Violation]:
         counted = [each for each in mine if each.settled is None or not _is_free(each.settled)]
         retries += max(0, len(counted) - 1)
         if len(counted) > _MOST_ATTEMPTS:
-            found.append(Violation("I5", counted[-1].granted_at, request, f"{len(counted)} attempts were made"))
+            found.append(
+                Violation("I5", counted[-1].granted_at, request, f"{len(counted)} attempts were made")
+            )
         arrived = [each for each in mine if each.attempt is not None]
         if len(arrived) > 2 * _MOST_ATTEMPTS:
             said = f"{len(arrived)} attempts arrived, free ones included"
@@ -85,7 +87,9 @@ def left_behind(story: Story, history: History) -> list[Violation]:
         if end.prompt and attempt.vendor not in drains:
             over = min(over, end.at)
         if attempt.finished_at > over + _ORPHAN:
-            said = f"{attempt.vendor} was kept busy until {attempt.finished_at:.3f}, its end was at {over:.3f}"
+            said = (
+                f"{attempt.vendor} was kept busy until {attempt.finished_at:.3f}, its end was at {over:.3f}"
+            )
             found.append(Violation("I8", attempt.finished_at, attempt.request, said))
     return found
 
@@ -95,7 +99,9 @@ def permits(story: Story, history: History) -> list[Violation]:
     granted = {(each.vendor, each.permit): each for each in history.of(Granted)}
     returned = Counter([(each.vendor, each.permit) for each in history.of(Settled)])
     found = [
-        Violation("I9", each.at, each.request, f"permit {each.permit} of {each.deployment} came back {times} times")
+        Violation(
+            "I9", each.at, each.request, f"permit {each.permit} of {each.deployment} came back {times} times"
+        )
         for name, each in granted.items()
         if (times := returned[name]) != 1
     ]
@@ -122,7 +128,10 @@ def alive(story: Story, history: History) -> list[Violation]:
             failed.append(end)
     if not failed or served / (served + len(failed)) >= _ALIVE:
         return []
-    return [Violation("alive", each.at, each.request, f"was not served: {each.how}, {each.code}") for each in failed]
+    return [
+        Violation("alive", each.at, each.request, f"was not served: {each.how}, {each.code}")
+        for each in failed
+    ]
 
 
 def sound(story: Story, history: History) -> list[Violation]:
