@@ -45,7 +45,6 @@ class Answer(Struct):
     ended_at: float = math.inf
     """When the client knew that it was over; for one who left, when it did."""
 
-
     def add(self, text: str) -> None:
         """More of the answer."""
         if text and self.first_at is None:

@@ -115,13 +115,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="this one alone")
     parser.add_argument("--mode", choices=["safety", "liveness"], help="as the seed says, if not given")
     parser.add_argument("--jobs", type=int, default=_AT_ONCE, help="how many at once")
-    parser.add_argument("-v", action="count", default=0, help="print the history of who was wronged; twice: of all")
+    parser.add_argument(
+        "-v", action="count", default=0, help="print the history of who was wronged; twice: of all"
+    )
     parser.add_argument("--worker", nargs="*", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.worker is not None:
         work(options.worker, sys.stdout.buffer)
         return 0
-    seeds = [options.seed] if options.seed is not None else range(options.first, options.first + options.seeds)
+    seeds = (
+        [options.seed] if options.seed is not None else range(options.first, options.first + options.seeds)
+    )
     chosen = [(seed, options.mode or mode_of(seed)) for seed in seeds]
     if options.seed is not None and options.v:
         _fix_hashes()
@@ -174,7 +178,10 @@ def _all(seeds: list[tuple[int, Mode]], at_once: int) -> int:
 
 def _tell(verdict: Verdict) -> None:
     found = verdict.violations
-    print(f"seed {verdict.seed} ({verdict.mode}): {'ok' if not found else f'{len(found)} violations'}", flush=True)
+    print(
+        f"seed {verdict.seed} ({verdict.mode}): {'ok' if not found else f'{len(found)} violations'}",
+        flush=True,
+    )
     for violation in found[:10]:
         print(f"    {violation}")
 

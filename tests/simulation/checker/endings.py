@@ -36,7 +36,9 @@ def ended(story: Story, history: History) -> list[Violation]:
         if len(last) > 1 or (not last and end.how != "left"):
             found.append(Violation("I1", end.at, request, f"has {len(last)} last entries in the books"))
         found += [
-            Violation("I1", book.at, request, f"was booked {book.at - start.deadline:.3f} s after its deadline")
+            Violation(
+                "I1", book.at, request, f"was booked {book.at - start.deadline:.3f} s after its deadline"
+            )
             for book in last
             if book.at > latest and request not in idle
         ]
@@ -51,7 +53,9 @@ def complete(story: Story, history: History) -> list[Violation]:
         mine = attempts.get(end.request, [])
         if end.how == "complete":
             if not any(each.outcome == "complete" and each.text == end.text for each in mine):
-                tried = ", ".join([f"{each.vendor} {each.step!r}: {each.outcome}" for each in mine]) or "nobody"
+                tried = (
+                    ", ".join([f"{each.vendor} {each.step!r}: {each.outcome}" for each in mine]) or "nobody"
+                )
                 found.append(Violation("I2", end.at, end.request, f"is shown as complete; of {tried}"))
         elif end.text and not any(each.text.startswith(end.text) for each in mine):
             said = f"shows {end.text[-40:]!r} at its end, which is the beginning of no answer"

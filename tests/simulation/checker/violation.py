@@ -60,7 +60,9 @@ def standstill(history: History, begin: float, end: float) -> float:
 
 def idle_callers(story: Story) -> set[int]:
     """Requests of a library's callers who do not ask for the next event: their deadline is minded when they do."""
-    return {each.number for each in story.clients if each.library and each.behaviour.kind in ("stops", "slow")}
+    return {
+        each.number for each in story.clients if each.library and each.behaviour.kind in ("stops", "slow")
+    }
 
 
 def price(story: Story, vendor: str) -> tuple[int, int]:
