@@ -16,6 +16,8 @@ from llm_dispatcher.runtime.wire.server import Server, ServerLimits
 from llm_dispatcher.runtime.wire.server_parser import BadRequest, RequestParser
 from trio.testing import MockClock, memory_stream_pair
 
+from tests.fuzz.guard import cpu_limit
+
 GET = b"GET /x HTTP/1.1\r\nhost: h\r\n\r\n"
 
 
@@ -135,6 +137,17 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
         more = message["more_body"]
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": f"{scope['method']} {scope['path']} ".encode() + body})
+
+
+@pytest.mark.parametrize(
+    "line", [b"a: \0", b"a:" + b" " * 60_000 + b"\0", b" folded"], ids=["value", "spaces", "folded"]
+)
+def test_a_bad_line_after_many_good_ones_is_refused_at_once(line: bytes) -> None:
+    parser = RequestParser(most_head=100_000, most_headers=100, most_body=0)
+    parser.feed(b"GET / HTTP/1.1\r\nhost: h\r\n" + b"x: y\r\n" * 60 + line + b"\r\n\r\n")
+    with cpu_limit(1.0), pytest.raises(BadRequest) as caught:
+        parser.head()
+    assert caught.value.status == 400
 
 
 @asynccontextmanager
