@@ -15,8 +15,9 @@ from msgspec import Struct
 
 from ...actors.faults import FaultClass
 from .base import Answer
+from .untrusted import Unreadable, read_json
 
-__all__ = ["ErrorText", "by_status", "read_error", "request_id"]
+__all__ = ["ErrorText", "by_status", "read_error", "request_id", "short"]
 
 _BY_STATUS: Final[dict[int, FaultClass]] = {
     401: FaultClass.AUTH,
@@ -31,8 +32,8 @@ _BY_STATUS: Final[dict[int, FaultClass]] = {
     529: FaultClass.OVERLOADED,
 }
 _LONGEST_MESSAGE: Final = 2000
-_TITLE = re.compile(r"<(?:title|h1)[^>]*>(.*?)</(?:title|h1)>", re.IGNORECASE | re.DOTALL)
-_TAGS = re.compile(r"<[^>]*>")
+_TITLE = re.compile(r"<(title|h1)\b[^<>]*>", re.IGNORECASE)
+_TAGS = re.compile(r"<[^<>]*>")
 _REQUEST_IDS: Final = ("x-request-id", "request-id", "apim-request-id", "x-ms-request-id")
 
 
@@ -63,14 +64,14 @@ def request_id(answer: Answer) -> str | None:
 def read_error(body: bytes) -> ErrorText:
     """Message, code, type and parameter of an error's body, whatever its shape. Never raises."""
     try:
-        parsed = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        parsed = read_json(body)
+    except Unreadable:
         return ErrorText(_plain(body))
     while isinstance(parsed, list) and parsed:
         parsed = parsed[0]
     if isinstance(parsed, dict):
         return _from_object(parsed)
-    return ErrorText(_short(str(parsed)) if parsed is not None else "")
+    return ErrorText(short(str(parsed)) if parsed is not None else "")
 
 
 def _from_object(outer: dict[str, Any]) -> ErrorText:
@@ -79,7 +80,7 @@ def _from_object(outer: dict[str, Any]) -> ErrorText:
         return _flat(error)
     if isinstance(error, str) and error:
         flat = _flat(outer)
-        return ErrorText(_short(error), flat.code, flat.type, flat.param, outer)
+        return ErrorText(short(error), flat.code, flat.type, flat.param, outer)
     detail = outer.get("detail")
     if detail:
         return ErrorText(_detail(detail), _text(outer.get("code")), _text(outer.get("type")), None, outer)
@@ -91,32 +92,37 @@ def _flat(error: dict[str, Any]) -> ErrorText:
     if not isinstance(message, str):
         message = "" if message is None else msgspec.json.encode(message).decode()
     return ErrorText(
-        _short(message), _text(error.get("code")), _text(error.get("type")), _text(error.get("param")), error
+        short(message), _text(error.get("code")), _text(error.get("type")), _text(error.get("param")), error
     )
 
 
 def _detail(detail: Any) -> str:
     if isinstance(detail, list):
-        rows = [
-            f"{'.'.join(str(step) for step in row.get('loc', []))}: {row.get('msg', '')}"
-            for row in detail
-            if isinstance(row, dict)
-        ]
-        return _short("; ".join(rows) or str(detail))
-    return _short(str(detail))
+        rows = [f"{_place(row.get('loc'))}: {row.get('msg', '')}" for row in detail if isinstance(row, dict)]
+        return short("; ".join(rows) or str(detail))
+    return short(str(detail))
+
+
+def _place(steps: Any) -> str:
+    return ".".join(str(step) for step in (steps if isinstance(steps, list) else [steps]) if step is not None)
 
 
 def _plain(body: bytes) -> str:
     text = body.decode("utf-8", "replace").strip()
-    if text[:1] == "<":
-        title = _TITLE.search(text)
-        text = " ".join(_TAGS.sub(" ", title[1] if title else text).split())
-    return _short(text)
+    return short(_page(text) if text[:1] == "<" else text)
+
+
+def _page(text: str) -> str:
+    """The title of a page, or all of its text; in one pass, since a page may be made of unfinished tags."""
+    title = _TITLE.search(text)
+    end = text.lower().find(f"</{title[1].lower()}", title.end()) if title else -1
+    return " ".join(_TAGS.sub(" ", text[title.end() : end] if title and end >= 0 else text).split())
 
 
 def _text(value: Any) -> str | None:
-    return None if value is None or value == "" else str(value)
+    return None if value is None or value == "" else short(str(value))
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """The text as it is shown to people and searched by patterns: cut where it goes on for too long."""
     return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + " ..."
