@@ -9,6 +9,7 @@ import msgspec
 from .....actors.faults import FaultClass
 from ....canon import Choice, Completion, Fault, FinishReason, Opaque, Part, Text, Thinking, ToolCall
 from ...base import VendorFault
+from ...untrusted import Unreadable, read_json
 from . import FORMAT
 from .faults import in_stream
 from .usage import read_usage
@@ -32,8 +33,8 @@ _TOP: Final = frozenset({"id", "type", "role", "model", "content", "stop_reason"
 def read(body: bytes) -> Completion:
     """A buffered answer. Raises `VendorFault` for an error in disguise, and for what is no answer at all."""
     try:
-        raw = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raw = read_json(body)
+    except Unreadable as error:
         raise _malformed(f"the answer is not JSON: {error}") from error
     if not isinstance(raw, dict):
         raise _malformed("the answer is not a JSON object")
@@ -66,7 +67,9 @@ def read_block(block: dict[str, Any]) -> Part:
         extra = {name: value for name, value in block.items() if name not in ("type", "text") and value}
         return Text(str(block.get("text") or ""), extra={FORMAT: extra} if extra else None)
     if kind == "thinking":
-        return Thinking(str(block.get("thinking") or ""), block.get("signature") or None, format=FORMAT)
+        signature = block.get("signature")
+        sealed = signature if isinstance(signature, str) and signature else None
+        return Thinking(str(block.get("thinking") or ""), sealed, format=FORMAT)
     if kind == "redacted_thinking":
         return Thinking(redacted=str(block.get("data") or ""), format=FORMAT)
     if kind == "tool_use":

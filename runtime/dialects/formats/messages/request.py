@@ -28,6 +28,7 @@ from ....canon import (
     ToolCall,
     ToolResult,
 )
+from ...untrusted import Unreadable, read_json
 from ...wishes import Wishes
 from . import FORMAT
 
@@ -187,8 +188,8 @@ def _image(part: Image, wishes: Wishes) -> dict[str, Any] | None:
 
 def _call(part: ToolCall, wishes: Wishes) -> dict[str, Any] | None:
     try:
-        arguments = msgspec.json.decode(part.arguments or "{}")
-    except msgspec.DecodeError:
+        arguments = read_json((part.arguments or "{}").encode())
+    except Unreadable:
         arguments = None
     if not isinstance(arguments, dict):
         wishes.cannot(f"arguments of {part.name!r} that are not a JSON object")

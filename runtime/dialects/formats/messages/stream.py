@@ -5,10 +5,10 @@ A stream is complete at `message_stop` and at nothing else. `message_start` and 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from .....actors.faults import FaultClass
 from ....canon import (
@@ -24,12 +24,18 @@ from ....canon import (
     UsageReported,
 )
 from ....wire.sse import OversizedEvent, SSEDecoder
+from ...untrusted import Unreadable, read_json, reader_of
 from . import FORMAT
 from .faults import in_stream
 from .reply import FINISHES
 from .usage import merge, read_usage
 
 __all__ = ["Reader"]
+
+
+_MOST_KEPT: Final = 64 * 2**20
+_OVERHEAD: Final = 512
+"""Bytes of memory that are held at most for blocks that are open; each counts as its event and a little more."""
 
 
 class _Delta(Struct, gc=False):
@@ -44,7 +50,7 @@ class _Delta(Struct, gc=False):
 
 class _Event(Struct):
     type: str
-    index: int = 0
+    index: Annotated[int, Meta(ge=0)] = 0
     delta: _Delta | None = None
     content_block: dict[str, Any] | None = None
     message: dict[str, Any] | None = None
@@ -53,14 +59,16 @@ class _Event(Struct):
 
 
 class _Block(Struct):
-    """A block that is open: its beginning as it came, and for tools the number of the call and its input so far."""
+    """A block that is open: its beginning, and for tools the number of the call or the input so far."""
 
     start: dict[str, Any]
     call: int = -1
+    begun: bool = False
+    """Whether a piece of the call's input has come."""
     pieces: list[str] = []
 
 
-_decode = msgspec.json.Decoder(_Event).decode
+_read = reader_of(_Event)
 
 
 class Reader:
@@ -72,6 +80,7 @@ class Reader:
         self._blocks: dict[int, _Block] = {}
         self._calls = 0
         self._usage: dict[str, Any] = {}
+        self._kept = 0
 
     @property
     def finished(self) -> bool:
@@ -101,14 +110,16 @@ class Reader:
 
     def _one(self, data: bytes, events: list[Event]) -> None:
         try:
-            event = _decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self._event(_read(data), len(data), events)
+        except Unreadable as error:
             self._fail(events, FaultClass.MALFORMED, f"an event cannot be read: {error}")
-            return
+
+    def _event(self, event: _Event, size: int, events: list[Event]) -> None:
         kind = event.type
         if kind == "content_block_delta" and event.delta is not None:
             self._delta(event.delta, event.index, events)
         elif kind == "content_block_start":
+            self._keep(size)
             self._start(event.content_block or {}, event.index, events)
         elif kind == "content_block_stop":
             self._stop(event.index, events)
@@ -128,7 +139,7 @@ class Reader:
             events.append(Failed(in_stream(event.error)))
 
     def _count(self, usage: Any, events: list[Event]) -> None:
-        if usage:
+        if isinstance(usage, dict) and usage:
             self._usage = merge(self._usage, usage)
             events.append(UsageReported(read_usage(self._usage)))
 
@@ -164,9 +175,12 @@ class Reader:
         block = self._blocks.get(index)
         if block is None or not piece:
             return
-        block.pieces.append(piece)
         if block.call >= 0:
+            block.begun = True
             events.append(ToolCallDelta(block.call, arguments=piece))
+        else:
+            self._keep(len(piece))
+            block.pieces.append(piece)
 
     def _stop(self, index: int, events: list[Event]) -> None:
         """A block is complete: a call without input gets an empty one, a block of the server's own is handed on whole."""
@@ -174,7 +188,7 @@ class Reader:
         if block is None:
             return
         if block.call >= 0:
-            if not block.pieces:
+            if not block.begun:
                 whole = msgspec.json.encode(block.start.get("input") or {}).decode()
                 events.append(ToolCallDelta(block.call, arguments=whole))
             return
@@ -182,12 +196,13 @@ class Reader:
             return
         payload = block.start
         if block.pieces:
-            try:
-                payload = {**payload, "input": msgspec.json.decode("".join(block.pieces))}
-            except msgspec.DecodeError as error:
-                self._fail(events, FaultClass.MALFORMED, f"a tool's input cannot be read: {error}")
-                return
+            payload = {**payload, "input": read_json("".join(block.pieces).encode())}
         events.append(OpaqueDelta(FORMAT, payload))
+
+    def _keep(self, size: int) -> None:
+        self._kept += size + _OVERHEAD
+        if self._kept > _MOST_KEPT:
+            raise Unreadable(f"more than {_MOST_KEPT} bytes would have to be kept")
 
     def _fail(self, events: list[Event], kind: FaultClass, message: str) -> None:
         self._finished = True

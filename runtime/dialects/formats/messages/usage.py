@@ -7,18 +7,25 @@ repeat the output alone.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from ....canon import Usage
+from ...untrusted import token_count
 
 __all__ = ["merge", "read_usage"]
+
+
+_FIELDS: Final = (
+    "input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens",
+    "output_tokens_details", "cache_creation",
+)  # fmt: skip
 
 
 def merge(before: dict[str, Any], later: Any) -> dict[str, Any]:
     """What is known after a later report: its fields replace those before it."""
     if not isinstance(later, dict):
         return before
-    return {**before, **{name: value for name, value in later.items() if value is not None}}
+    return {**before, **{name: later[name] for name in _FIELDS if later.get(name) is not None}}
 
 
 def read_usage(raw: dict[str, Any]) -> Usage:
@@ -36,5 +43,4 @@ def read_usage(raw: dict[str, Any]) -> Usage:
 
 
 def _count(raw: Any, name: str) -> int:
-    value = raw.get(name) if isinstance(raw, dict) else None
-    return value if isinstance(value, int) and value > 0 else 0
+    return token_count(raw.get(name)) if isinstance(raw, dict) else 0
