@@ -17,7 +17,7 @@ from .....actors.faults import FaultClass
 from ....canon import Fault
 from ...base import Answer
 from ...hints import duration, retry_after, should_retry
-from ...recognise import by_status, read_error, request_id
+from ...recognise import by_status, read_error, request_id, short
 
 __all__ = ["embedded_fault", "malformed", "read_fault", "stream_fault"]
 
@@ -64,9 +64,10 @@ class _Error:
     def __init__(self, error: object, status: int | None) -> None:
         fields: dict[str, Any] = error if isinstance(error, dict) else {}
         code = fields.get("code")
-        self.code: int | None = code if type(code) is int else status
+        self.code: int | None = code if type(code) is int and 100 <= code <= 999 else status
         message = error if isinstance(error, str) else fields.get("message")
-        self.message: str = message if isinstance(message, str) else ""
+        # Cut before anything is looked for in it: several of the patterns try every place in the text.
+        self.message: str = short(message) if isinstance(message, str) else ""
         word = fields.get("status")
         self.word: str = word if isinstance(word, str) else _WORDS.get(self.code or 0, "")
         details = fields.get("details")
