@@ -230,6 +230,13 @@ def test_usage_that_is_no_object_is_none() -> None:
     assert not any(isinstance(each, UsageReported) for each in decode(event("message_delta", usage=[1])))
 
 
+def test_blocks_that_are_opened_and_never_closed_end_the_stream() -> None:
+    opened = [event("content_block_start", index=n, content_block={"type": "text"}) for n in range(2000)]
+    last = decode(*opened)[-1]
+    assert isinstance(last, Failed)
+    assert last.fault.kind is FaultClass.MALFORMED
+
+
 def test_arguments_nested_too_deeply_are_no_json_object() -> None:
     call = Message("assistant", [ToolCall("a", "f", '{"a":' * 990 + "1" + "}" * 990)])
     with pytest.raises(Unsupported):

@@ -34,8 +34,9 @@ __all__ = ["Reader"]
 
 
 _MOST_KEPT: Final = 64 * 2**20
-_OVERHEAD: Final = 512
-"""Bytes of memory that are held at most for blocks that are open; each counts as its event and a little more."""
+"""Bytes of events that are kept at most, for blocks that are not whole yet."""
+_MOST_OPEN: Final = 1024
+"""Blocks that are open at once; the vendor opens one after another."""
 
 
 class _Delta(Struct, gc=False):
@@ -200,9 +201,9 @@ class Reader:
         events.append(OpaqueDelta(FORMAT, payload))
 
     def _keep(self, size: int) -> None:
-        self._kept += size + _OVERHEAD
-        if self._kept > _MOST_KEPT:
-            raise Unreadable(f"more than {_MOST_KEPT} bytes would have to be kept")
+        self._kept += size
+        if self._kept > _MOST_KEPT or len(self._blocks) >= _MOST_OPEN:
+            raise Unreadable(f"more than {_MOST_KEPT} bytes or {_MOST_OPEN} blocks would have to be kept")
 
     def _fail(self, events: list[Event], kind: FaultClass, message: str) -> None:
         self._finished = True
