@@ -1,33 +1,35 @@
-"""Mailboxes, and the two kinds of letter: one that is answered and one that is not.
+"""Mailboxes: where letters wait, and one life of the actor that handles them.
 
-An **ask** carries a reply channel; a **tell** does not. An actor handles one letter at a time with a plain
-function, so each message is atomic and no peer can stall it. What the function returns says what happens
-next: an answer, or a `Forward` to another mailbox; whoever can answer answers the caller directly, and
-no actor ever waits for another.
+An actor handles one letter at a time with a plain function, so each message is atomic and no peer can stall
+it. What the function returns says what happens next: an answer, a `Forward` to another mailbox (whoever
+can answer answers the caller directly, and no actor ever waits for another), or `Park`: the asker waits on until
+the actor wakes (`Waker`) and deals with the letter by its ticket.
 
-Three properties make this safe to cancel and safe to crash:
+Four properties make this safe to cancel and safe to crash:
 
 - A reply is a rendezvous (a memory channel of capacity 0, sent to with `send_nowait`). The loop looks
   whether the asker still waits, then handles, then sends, without a checkpoint between: an asker that
   has been cancelled is never granted anything.
-- A letter that is neither answered nor forwarded has its reply channel closed, so an asker learns at
-  once that the actor crashed over its letter. The letter is not handled again: a poisonous one would
-  crash each life in turn.
-- The mailbox outlives the actor. Letters that wait while it restarts are handled by its next life.
+- A letter that is neither answered nor forwarded nor parked has its reply channel closed, so an asker learns at
+  once that the actor crashed over its letter. The letter is not handled again.
+- A message whose like has crashed two lives is refused at the door: it would crash each life in turn.
+- The mailbox outlives the actor. Letters that wait, or are parked, while it restarts are left to its next life.
 
-Bounds: the number of open asks is limited (`MailboxFull`). A tell is limited by what it reports on: a
-lease can be settled once, so tells about leases cannot outnumber the leases; an addressee that takes other
-tells (statistics) is created `lossy`, and drops, and counts, what it has no room for.
+Bounds: the number of open asks is limited (`MailboxFull`), parked ones included. A tell is limited by what it
+reports on: a lease can be settled once, so tells about leases cannot outnumber the leases; an addressee that takes
+other tells (statistics) is created `lossy`, and drops, and counts, what it has no room for.
 """
 
 from __future__ import annotations
 
 import math
-from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar
+from collections.abc import Hashable, Iterable
+from typing import Any, Final, Generic, Protocol, TypeVar, runtime_checkable
 
 import trio
 from msgspec import Struct
+
+from .letters import Ask, Forward, Letter, Park, Tell
 
 __all__ = [
     "Actor",
@@ -39,13 +41,21 @@ __all__ = [
     "MailboxClosed",
     "MailboxFull",
     "MailboxStatistics",
+    "Park",
+    "Poisonous",
     "Tell",
+    "Waker",
     "serve",
 ]
 
 R = TypeVar("R")
 M = TypeVar("M")
 M_contra = TypeVar("M_contra", contravariant=True)
+
+_DEADLY: Final = 2
+"""Lives that a message may cost before its like is refused."""
+_MOST_DEADLY: Final = 64
+"""Fingerprints of such messages that are remembered; the oldest are forgotten first."""
 
 
 class MailboxFull(Exception):
@@ -60,72 +70,19 @@ class ActorCrashed(Exception):
     """The actor crashed over this very letter, or retired before answering. It is not tried again."""
 
 
-class Ask(Struct, Generic[R], frozen=True):
-    """A message that is answered with an `R`."""
-
-
-class Tell(Struct, frozen=True):
-    """A message that is not answered."""
-
-
-class Letter:
-    """A message on its way, with the channel on which an ask is answered.
-
-    As a context manager it is one handling: a letter left unanswered at its end loses its reply channel.
-    """
-
-    __slots__ = ("_reply", "message")
-
-    def __init__(self, message: Any, reply: trio.MemorySendChannel[Any] | None = None) -> None:
-        self.message = message
-        self._reply = reply
-
-    @property
-    def asks(self) -> bool:
-        """Whether somebody is to be answered."""
-        return self._reply is not None
-
-    @property
-    def forsaken(self) -> bool:
-        """Whether the asker no longer waits. A tell is never forsaken."""
-        reply = self._reply
-        return reply is not None and reply.statistics().tasks_waiting_receive == 0
-
-    def answer(self, value: object) -> None:
-        """Give the asker its answer. For a tell, or an asker that has left, there is nothing to do."""
-        reply, self._reply = self._reply, None
-        if reply is None:
-            return
-        try:
-            reply.send_nowait(value)
-        except (trio.WouldBlock, trio.BrokenResourceError):
-            pass
-        finally:
-            reply.close()
-
-    def forward(self, where: Forward) -> None:
-        """Hand the letter on, with its reply channel: the next addressee answers, or forwards in turn."""
-        reply, self._reply = self._reply, None
-        where.to._deliver(Letter(where.message, reply))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        reply, self._reply = self._reply, None
-        if reply is not None:
-            reply.close()
+class Poisonous(ActorCrashed):
+    """Messages like this one have crashed the actor before. Nothing was delivered."""
 
 
 class MailboxStatistics(Struct, frozen=True):
-    """A mailbox at a moment: letters waiting, asks under way, letters ever delivered and dropped."""
+    """A mailbox at a moment: letters waiting, parked, asks under way, letters ever delivered, dropped and refused."""
 
     waiting: int
+    parked: int
     open_asks: int
     delivered: int
     dropped: int
+    poisonous: int
 
 
 class Mailbox(Generic[M]):
@@ -146,18 +103,23 @@ class Mailbox(Generic[M]):
         self._dropped = 0
         self._closed = False
         self._suspended = False
+        self._parked: dict[int, Letter] = {}
+        self._deadly: dict[Hashable, int] = {}
+        self._poisonous = 0
+        self.in_hand: Any = None
+        """The message that is being handled; after a crash, the one that was."""
 
     async def ask(self, message: Ask[R]) -> R:
         """Deliver `message` and wait for its answer, under whatever deadline the caller's scope has.
 
-        Raises `MailboxFull`, `MailboxClosed`, or `ActorCrashed` when the letter was lost with a life.
+        Raises `MailboxFull`, `MailboxClosed`, `ActorCrashed` when the letter was lost with a life, or `Poisonous`.
         """
         if self._open_asks >= self._most_asks:
             raise MailboxFull(f"{self.name} has {self._open_asks} requests waiting")
         reply, answer = trio.open_memory_channel[R](0)
         self._open_asks += 1
         try:
-            self._deliver(Letter(message, reply))
+            self.deliver(Letter(message, reply))
             return await answer.receive()
         except trio.EndOfChannel:
             raise ActorCrashed(f"{self.name} crashed while it handled {type(message).__name__}") from None
@@ -171,7 +133,7 @@ class Mailbox(Generic[M]):
             self._dropped += 1
             return False
         try:
-            self._deliver(Letter(message))
+            self.deliver(Letter(message))
         except MailboxClosed:
             # The addressee is gone for good, and with it everything that the message was about.
             self._dropped += 1
@@ -181,16 +143,71 @@ class Mailbox(Generic[M]):
     def _waiting(self) -> int:
         return self._send.statistics().current_buffer_used
 
-    def _deliver(self, letter: Letter) -> None:
-        if self._suspended and letter.asks:
-            with letter:
-                raise MailboxClosed(f"{self.name} is suspended")
+    def deliver(self, letter: Letter) -> None:
+        """Put a letter in. Raises `MailboxClosed` or `Poisonous`; its asker has then been told."""
         try:
+            if letter.asks:
+                self._check(letter.message)
             self._send.send_nowait(letter)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             with letter:
                 raise MailboxClosed(f"{self.name} is closed") from None
+        except (MailboxClosed, Poisonous):
+            with letter:
+                raise
         self._delivered += 1
+
+    def _check(self, message: Ask[Any]) -> None:
+        if self._suspended:
+            raise MailboxClosed(f"{self.name} is suspended")
+        if self._deadly and self._deadly.get(message.fingerprint(), 0) >= _DEADLY:
+            self._poisonous += 1
+            raise Poisonous(f"{self.name} crashed over such a {type(message).__name__} before")
+
+    def takes(self, message: Ask[Any]) -> bool:
+        """Whether `deliver` would take an ask with this message."""
+        if self._closed or self._suspended:
+            return False
+        return not self._deadly or self._deadly.get(message.fingerprint(), 0) < _DEADLY
+
+    def crashed(self) -> Any:
+        """The actor crashed: remember what it crashed over. Returns that message, None if there was none in hand."""
+        message, self.in_hand = self.in_hand, None
+        if isinstance(message, Ask):
+            mark = message.fingerprint()
+            self._deadly[mark] = self._deadly.pop(mark, 0) + 1
+            while len(self._deadly) > _MOST_DEADLY:
+                del self._deadly[next(iter(self._deadly))]
+        return message
+
+    def park(self, ticket: int, letter: Letter) -> None:
+        """Keep the asker of `letter` waiting under `ticket`."""
+        self._parked[ticket] = letter.taken()
+
+    def waits(self, ticket: int) -> bool:
+        """Whether somebody still waits under `ticket`; one who has left is forgotten."""
+        letter = self._parked.get(ticket)
+        if letter is None:
+            return False
+        if letter.forsaken:
+            with self._parked.pop(ticket):
+                return False
+        return True
+
+    def conclude(self, ticket: int, result: object) -> None:
+        """Deal with a parked letter as with a handler's result."""
+        letter = self._parked.pop(ticket, None)
+        if letter is not None:
+            with letter:
+                self._dispose(letter, result)
+
+    def _dispose(self, letter: Letter, result: object) -> None:
+        if isinstance(result, Forward):
+            letter.forward(result)
+        elif isinstance(result, Park):
+            self.park(result.ticket, letter)
+        else:
+            letter.answer(result)
 
     @property
     def closed(self) -> bool:
@@ -210,6 +227,7 @@ class Mailbox(Generic[M]):
                 with letter:
                     continue
             kept.append(letter)
+        self._dismiss()
         for letter in kept:
             self._send.send_nowait(letter)
 
@@ -231,38 +249,77 @@ class Mailbox(Generic[M]):
                 break
             with letter:
                 pass
+        self._dismiss()
         self._receive.close()
         self._send.close()
 
+    def _dismiss(self) -> None:
+        """Tell the askers of parked letters that nobody will answer."""
+        while self._parked:
+            with self._parked.popitem()[1]:
+                pass
+
     def statistics(self) -> MailboxStatistics:
         """The mailbox at this moment."""
-        return MailboxStatistics(self._waiting(), self._open_asks, self._delivered, self._dropped)
-
-
-class Forward(Struct, frozen=True):
-    """What a handler returns to hand the letter on: to whom, and saying what."""
-
-    to: Mailbox[Any]
-    message: Any
+        return MailboxStatistics(
+            waiting=self._waiting(),
+            parked=len(self._parked),
+            open_asks=self._open_asks,
+            delivered=self._delivered,
+            dropped=self._dropped,
+            poisonous=self._poisonous,
+        )
 
 
 class Actor(Protocol[M_contra]):
     """Keeps state and answers messages, one at a time, without ever waiting."""
 
     def handle(self, message: M_contra, now: float) -> object:
-        """The answer to `message`, or a `Forward`; None for a tell. `now` is in seconds, monotonic."""
+        """The answer to `message`, a `Forward`, or `Park`; None for a tell. `now` is in seconds, monotonic."""
+
+
+@runtime_checkable
+class Waker(Protocol):
+    """An actor that parks letters, and so has something to do at a time."""
+
+    @property
+    def wake_at(self) -> float:
+        """When to wake it; infinity while there is nothing to wake it for."""
+
+    def wake(self, now: float) -> Iterable[tuple[int, object]]:
+        """The tickets that can be dealt with, each with the result. Afterwards `wake_at` is later than `now`."""
 
 
 async def serve(mailbox: Mailbox[M], actor: Actor[M]) -> None:
-    """One life of `actor`: it ends only by crashing or by cancellation."""
+    """One life of `actor`: it ends only by crashing, by cancellation, or when the mailbox is closed."""
+    waker = actor if isinstance(actor, Waker) else None
     async with mailbox.letters() as letters:
-        async for letter in letters:
-            with letter:
-                # `handle` is sync, so an asker seen waiting here still waits when its answer is ready.
-                if letter.forsaken:
-                    continue
-                result = actor.handle(letter.message, trio.current_time())
-                if isinstance(result, Forward):
-                    letter.forward(result)
-                else:
-                    letter.answer(result)
+        while True:
+            try:
+                letter = await _next(letters, math.inf if waker is None else waker.wake_at)
+            except trio.EndOfChannel:
+                return
+            if letter is not None:
+                with letter:
+                    # `handle` is sync, so an asker seen waiting here still waits when its answer is ready.
+                    if letter.forsaken:
+                        continue
+                    mailbox.in_hand = letter.message
+                    result = actor.handle(letter.message, trio.current_time())
+                    mailbox.in_hand = None
+                    mailbox._dispose(letter, result)
+            elif waker is not None:
+                for ticket, result in waker.wake(trio.current_time()):
+                    mailbox.conclude(ticket, result)
+                await trio.lowlevel.checkpoint()
+
+
+async def _next(letters: trio.MemoryReceiveChannel[Letter], due: float) -> Letter | None:
+    """The next letter, or None when `due` comes first."""
+    if due == math.inf:
+        return await letters.receive()
+    if due > trio.current_time():
+        with trio.CancelScope(deadline=due):
+            return await letters.receive()
+    # Also when letters wait: a busy mailbox must not keep its actor asleep.
+    return None

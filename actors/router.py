@@ -1,192 +1,324 @@
 """The router: from what a caller named to the deployments to try, in which order.
 
-It keeps a routing table (an immutable snapshot, replaced whole) and the rankings that the statistics send.
-It leases nothing itself: it forwards each request to the first vendor of its plan, and what that vendor
-declines comes back for the next candidate. When all have declined, a second, desperate round asks the one
-that says it can be had soonest, open circuits included: a caller with time left is better served late
-than refused, and a vendor that is thought dead may have risen. Only then is the answer `NoLease`.
+It keeps a routing table (an immutable snapshot, replaced whole), what the statistics and the vendors tell of the
+deployments, and the waiting room. It leases nothing itself: it forwards each request to the first vendor of its plan,
+and what that vendor declines comes back for the next candidate. When all have declined
+
+- a request that a limit or a cooldown keeps back waits in line (`waiting`), unless its turn would come too late;
+- else an open circuit is asked in panic: a caller with time left is better served late than refused, and a vendor
+  that is thought dead may have risen;
+- only then is the answer `NoLease`.
+
+When this machine's own network is down (`machines.network`), requests are refused at once but for one
+now and then that finds out whether it is up again.
 """
 
 from __future__ import annotations
 
-import fnmatch
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, assert_never
 
-from msgspec import Struct
+from .machines.network import LocalNetwork
+from .mailbox import Forward, Mailbox, Park
+from .messages import (
+    Cause,
+    Contact,
+    Declined,
+    Load,
+    Loads,
+    Network,
+    NoLease,
+    Rankings,
+    Refused,
+    Reserve,
+    Room,
+    Route,
+    size_class,
+)
+from .policies import Candidate, Ordering, Policy, View
+from .policies.patience import SHORTEST, late, patience
+from .routing import RoutingTable, Selection
+from .waiting import CURABLE, WaitingRoom
 
-from .mailbox import Forward, Mailbox, MailboxClosed
-from .messages import Cause, Declined, NoLease, Ranking, Rankings, Refused, Reserve, Route
-from .policies import Candidate, Policy, View
-
-__all__ = ["Router", "RoutingRule", "RoutingTable", "Selection"]
-
-_BRIEF = 0.25
-"""Seconds for which waiting at the preferred deployment is better than going to the next one."""
+__all__ = ["Router", "RouterState"]
 
 
-class Selection(Struct, frozen=True):
-    """What one name stands for: its candidates, in the configured order, and the policy that orders them.
+class RouterState:
+    """The vault: what outlives a crash of the router. Owned by whoever supervises it.
 
-    Candidates below `minimum_quality` come after all others.
+    `vendors` is how many there are: the fewer, the fewer must be out of reach for it to be our own network's fault.
     """
 
-    candidates: tuple[Candidate, ...]
-    policy: str
-    minimum_quality: float = 0.0
-
-
-class RoutingRule(Struct, frozen=True, kw_only=True):
-    """Sends the requests that match every condition given elsewhere; see `[[rules]]` in the configuration."""
-
-    users: frozenset[str] = frozenset()
-    models: tuple[str, ...] = ()
-    kinds: frozenset[str] = frozenset()
-    min_input_tokens: int = 0
-    route: str | None = None
-    policy: str | None = None
-
-    def matches(self, route: Route) -> bool:
-        """Whether every condition holds for `route`."""
-        return (
-            (not self.users or route.user in self.users)
-            and (not self.models or any(fnmatch.fnmatchcase(route.model, glob) for glob in self.models))
-            and (not self.kinds or bool(self.kinds & (route.kinds or {"chat"})))
-            and route.input_tokens >= self.min_input_tokens
-        )
-
-
-class RoutingTable(Struct, frozen=True):
-    """Everything that a caller may name, and what it stands for. Replaced whole, never changed."""
-
-    names: Mapping[str, Selection]
-    """Models, `vendor/model`s and routes."""
-    modes: Mapping[str, Selection]
-    rules: tuple[RoutingRule, ...] = ()
-
-    def select(self, route: Route) -> Selection | None:
-        """The candidates and the policy for `route`; None if it names something unknown."""
-        policy = None
-        model = route.model
-        for rule in self.rules:
-            if rule.matches(route):
-                model, policy = rule.route or model, rule.policy
-                break
-        selection = self.names.get(model) or self.modes.get(model)
-        if selection is None:
-            return None
-        if route.mode is not None:
-            mode = self.modes.get(route.mode)
-            if mode is None:
-                return None
-            selection = Selection(selection.candidates, mode.policy, mode.minimum_quality)
-        return selection if policy is None else Selection(selection.candidates, policy)
+    def __init__(
+        self, vendors: int, policies: Mapping[str, Policy], waiting: WaitingRoom | None = None
+    ) -> None:
+        self.rankings = Rankings({})
+        self.ordering = Ordering(policies)
+        self.loads: dict[str, Load] = {}
+        self.network = LocalNetwork(vendors)
+        self.waiting = WaitingRoom() if waiting is None else waiting
+        self.turn = 0
 
 
 class Router:
-    """See the module's docstring. `vendors` are the vendors' mailboxes, by name."""
+    """One life of the router, over a state that outlives it. See the module's docstring.
+
+    `mailbox` is its own, where those who wait are parked; `vendors` are the vendors', by name.
+    """
 
     def __init__(
         self,
         table: RoutingTable,
+        state: RouterState,
+        mailbox: Mailbox[Any],
         vendors: Mapping[str, Mailbox[Any]],
-        policies: Mapping[str, Policy],
         *,
         rng: random.Random,
     ) -> None:
         self._table = table
+        self._state = state
+        self._mailbox = mailbox
         self._vendors = vendors
-        self._policies = policies
         self._rng = rng
-        self._rankings: dict[str, Ranking] = {}
-        self._turn = 0
+        selections = (*table.names.values(), *table.modes.values())
+        self._hedges = any(each.hedge for each in selections)
+        self._candidates = {
+            each.deployment: each for selection in selections for each in selection.candidates
+        }
 
-    def handle(self, message: Route | Declined | Rankings, now: float) -> Forward | NoLease | None:
+    def handle(
+        self, message: Route | Declined | Rankings | Loads | Room | Contact, now: float
+    ) -> Forward | NoLease | Park | None:
         """One message; see `mailbox.Actor`."""
         match message:
             case Route():
                 return self._route(message, now)
             case Declined():
+                self._left(message.plan[message.position - 1])
                 return self._next(message, now)
+            case Loads():
+                self._state.loads.update(message.deployments)
             case Rankings():
-                self._rankings = message.deployments
-                return None
+                self._state.rankings = message
+            case Room():
+                self._state.waiting.room(message.vendor, now)
+            case Contact():
+                self._contact(message, now)
             case _:
                 assert_never(message)
+        return None
 
-    def _route(self, route: Route, now: float) -> Forward | NoLease:
+    # --- routing ----------------------------------------------------------------------------
+
+    def _route(self, route: Route, now: float, queued: int = 0) -> Forward | NoLease | Park:
         selection = self._table.select(route)
         if selection is None:
             return NoLease((), math.inf, known=False)
+        network = self._state.network
+        if network.down and not network.admit(now):
+            return NoLease((Refused("", Cause.NETWORK, network.retry_at),), network.retry_at)
+        if not queued and len(self._state.waiting) and not route.tried and route.hedge is None:
+            key = _line_of(selection)
+            if self._state.waiting.busy(key):
+                return self._wait(key, route, (), now)
+        return self._next(self._plan(selection, route, now, queued), now)
+
+    def _plan(self, selection: Selection, route: Route, now: float, queued: int) -> Declined:
+        """Who is asked, in which order, as a request that nobody has declined yet."""
+        view = self._view(route, now)
+        again = bool(route.tried) or route.hedge is not None
         suited: list[Candidate] = []
         refused: list[Refused] = []
         for candidate in selection.candidates:
-            if candidate.deployment in route.tried:
+            if candidate.deployment in route.tried or candidate.vendor == route.hedge:
                 continue
-            if self._suits(candidate, route):
-                suited.append(candidate)
-            else:
+            if not _suits(candidate, route):
                 refused.append(Refused(candidate.deployment, Cause.UNSUITED, math.inf))
-        plan = tuple([candidate.deployment for candidate in self._order(suited, selection, route)])
+            elif again and late(candidate, view):
+                # A first attempt may be lucky; another one that will not end in time is money for nothing.
+                refused.append(Refused(candidate.deployment, Cause.LATE, math.inf))
+            else:
+                suited.append(candidate)
+        plan = [candidate.deployment for candidate in self._order(suited, selection, view)]
         if route.again is not None:
             # The one that failed is asked again only when nobody else can help.
-            plan = (*plan, route.again)
-        return self._next(Declined(route, plan, 0, tuple(refused)), now)
+            plan.append(route.again)
+        return Declined(route, tuple(plan), 0, tuple(refused), queued=queued)
 
-    @staticmethod
-    def _suits(candidate: Candidate, route: Route) -> bool:
-        if not route.needs <= candidate.capabilities:
-            return False
-        return candidate.context > route.larger_than and candidate.context >= route.input_tokens
+    def _view(self, route: Route, now: float) -> View:
+        state = self._state
+        return View(route, state.rankings.deployments, state.loads, state.turn, self._rng, now)
 
-    def _order(self, candidates: list[Candidate], selection: Selection, route: Route) -> list[Candidate]:
+    def _order(self, candidates: list[Candidate], selection: Selection, view: View) -> list[Candidate]:
         if len(candidates) < 2:
             return candidates
-        self._turn += 1
-        view = View(route, self._rankings, self._turn, self._rng)
-        ordered = self._policies[selection.policy](candidates, view)
+        self._state.turn += 1
+        ordered = self._state.ordering(selection.policy, candidates, view)
         least = selection.minimum_quality
         if least > 0:
             # A stable sort: within either group the policy's order stands.
             ordered = sorted(ordered, key=lambda candidate: candidate.quality < least)
         return ordered
 
-    def _next(self, declined: Declined, now: float) -> Forward | NoLease:
-        """Forward to the next candidate of the plan, or to the soonest one, or give up."""
-        route, plan, position = declined.route, declined.plan, declined.position
-        refused = declined.refused
+    def _next(self, way: Declined, now: float) -> Forward | NoLease | Park:
+        """Forward to the next candidate of the plan; see `_exhausted` for when there is none."""
+        route, plan, position, refused = way.route, way.plan, way.position, way.refused
         while position < len(plan):
-            patience = self._patience(declined, now)
-            reserve = Reserve(route, plan, position, refused, patience, declined.desperate)
-            try:
-                return self._forward(reserve)
-            except (MailboxClosed, KeyError):
-                refused = (*refused, Refused(plan[position], Cause.GONE, math.inf))
-                position += 1
-        if not declined.desperate:
-            soonest = self._soonest(refused, route.deadline)
-            if soonest is not None:
-                return self._next(Declined(route, (soonest,), 0, refused, desperate=True), now)
-        return NoLease(refused, min([each.until for each in refused], default=math.inf))
+            reserve = Reserve(
+                route, plan, position, refused, self._patience(way, position, now), way.desperate, way.queued,
+                self._hedge_after(plan[position], way),
+            )  # fmt: skip
+            vendor = self._vendors.get(reserve.deployment.partition("/")[0])
+            if vendor is not None and vendor.takes(reserve):
+                self._joined(reserve.deployment)
+                return Forward(vendor, reserve)
+            refused = (*refused, Refused(plan[position], Cause.GONE, math.inf))
+            position += 1
+        return self._exhausted(way, refused, now)
 
-    def _forward(self, reserve: Reserve) -> Forward:
-        vendor = self._vendors[reserve.plan[reserve.position].partition("/")[0]]
-        if vendor.closed:
-            raise MailboxClosed(vendor.name)
-        return Forward(vendor, reserve)
+    def _exhausted(self, way: Declined, refused: tuple[Refused, ...], now: float) -> Forward | NoLease | Park:
+        """Everybody has declined: wait, or ask an open circuit in panic, or give up."""
+        route, waiting = way.route, self._state.waiting
+        if way.desperate or route.hedge is not None:
+            return _no_lease(refused)
+        selection = self._table.select(route)
+        key = () if selection is None else _line_of(selection)
+        if way.queued and waiting.returned(key, way.queued, refused, now):
+            return Park(way.queued)
+        waited: Park | NoLease = _no_lease(refused)
+        if any(each.cause in CURABLE for each in refused):
+            waited = self._wait(key, route, refused, now)
+            if isinstance(waited, Park):
+                return waited
+        least_bad = min(
+            [each for each in refused if each.cause is Cause.OPEN],
+            key=lambda each: (each.until, self._failures(each.deployment)),
+            default=None,
+        )
+        if least_bad is None:
+            return waited
+        return self._next(Declined(route, (least_bad.deployment,), 0, refused, desperate=True), now)
 
-    @staticmethod
-    def _patience(declined: Declined, now: float) -> float:
-        """How long a wait is worth having: all the time there is where nobody else is left to ask."""
-        left = max(0.0, declined.route.deadline - now)
-        return left if declined.desperate or len(declined.plan) == 1 else min(_BRIEF, left)
+    def _wait(
+        self, key: tuple[str, ...], route: Route, refused: tuple[Refused, ...], now: float
+    ) -> Park | NoLease:
+        """Join the line, if there is room and the turn would come in time."""
+        waiting = self._state.waiting
+        start = waiting.estimate(key, route, refused, now)
+        if start is None:
+            return _no_lease(refused)
+        if start + self._usual(key, route) <= route.deadline:
+            not_before = max(now, min([each.until for each in refused], default=now))
+            ticket = waiting.join(key, route, not_before, now)
+            if ticket is not None:
+                return Park(ticket)
+            refused = (*refused, Refused("", Cause.CROWDED, start))
+        elif not refused:
+            refused = (Refused("", Cause.LIMITED, start),)
+        others = [each.until for each in refused if each.cause not in CURABLE]
+        return NoLease(refused, min([start, *others]))
 
-    @staticmethod
-    def _soonest(refused: tuple[Refused, ...], deadline: float) -> str | None:
-        """Who can be had soonest before the deadline; an open circuit may be tried at once, but comes last."""
-        hopeful = [
-            each for each in refused if each.cause in (Cause.LIMITED, Cause.COOLING) and each.until < deadline
-        ] or [each for each in refused if each.cause is Cause.OPEN]
-        return min(hopeful, key=lambda each: each.until).deployment if hopeful else None
+    # --- waking those who wait --------------------------------------------------------------
+
+    @property
+    def wake_at(self) -> float:
+        """See `mailbox.Waker`."""
+        return self._state.waiting.due
+
+    def wake(self, now: float) -> Iterable[tuple[int, object]]:
+        """See `mailbox.Waker`."""
+        for turn in self._state.waiting.turns(now, self._mailbox.waits):
+            waiter = turn.entry.item
+            result = self._route(waiter.route, now, waiter.ticket)
+            if not (isinstance(result, Park) and result.ticket == waiter.ticket):
+                yield waiter.ticket, result
+
+    # --- what is known of the deployments ---------------------------------------------------
+
+    def _patience(self, way: Declined, position: int, now: float) -> float:
+        """How long a wait is worth having. With nobody else to ask one waits in line, not there; but a repetition, and
+        one asked in panic, has that deployment only."""
+        route, plan = way.route, way.plan
+        if route.hedge is not None:
+            return 0.0
+        left = max(0.0, route.deadline - now)
+        if way.desperate or plan[position] == route.again:
+            return left
+        if position + 1 == len(plan):
+            return min(SHORTEST, left)
+        here, there = self._candidates.get(plan[position]), self._candidates.get(plan[position + 1])
+        if here is None or there is None:
+            return min(SHORTEST, left)
+        # The first of the plan is where a prefix has its home.
+        return patience(
+            here, there, self._view(route, now), cached=route.prefix is not None and position == 0
+        )
+
+    def _hedge_after(self, deployment: str, way: Declined) -> float | None:
+        """When a second attempt beside one at this deployment is worth its price."""
+        route = way.route
+        if not self._hedges or way.desperate or route.hedge is not None:
+            return None
+        selection = self._table.select(route)
+        candidate = self._candidates.get(deployment)
+        if selection is None or not selection.hedge or candidate is None:
+            return None
+        rankings = self._state.rankings
+        delays = rankings.hedge_after if route.streamed else rankings.plain_hedge_after
+        times = delays.get(candidate.model)
+        return None if times is None else times[size_class(route.input_tokens)]
+
+    def _usual(self, key: tuple[str, ...], route: Route) -> float:
+        """The shortest usual time to the first content among these deployments; 0 if none is known."""
+        size = size_class(route.input_tokens)
+        known = [
+            seconds
+            for name in key
+            if (ranking := self._state.rankings.deployments.get(name)) is not None
+            and size < len(ranking.usual)
+            if (seconds := ranking.usual[size]) is not None
+        ]
+        return min(known, default=0.0)
+
+    def _failures(self, deployment: str) -> float:
+        ranking = self._state.rankings.deployments.get(deployment)
+        return 0.0 if ranking is None else ranking.failures
+
+    def _joined(self, deployment: str) -> None:
+        """Count a forwarded request as in flight there until its vendor tells the true number."""
+        load = self._state.loads.get(deployment)
+        if load is not None:
+            self._state.loads[deployment] = Load(
+                load.in_flight + 1, load.limit, load.weight, load.closed_until
+            )
+
+    def _left(self, deployment: str) -> None:
+        load = self._state.loads.get(deployment)
+        if load is not None and load.in_flight > 0:
+            self._state.loads[deployment] = Load(
+                load.in_flight - 1, load.limit, load.weight, load.closed_until
+            )
+
+    def _contact(self, contact: Contact, now: float) -> None:
+        network = self._state.network
+        tell = network.reached if contact.reached else network.failed
+        if tell(contact.vendor, now):
+            for vendor in self._vendors.values():
+                vendor.tell(Network(network.down))
+
+
+def _line_of(selection: Selection) -> tuple[str, ...]:
+    """Requests with the same candidates wait in one line, whatever they called them."""
+    return tuple(sorted([candidate.deployment for candidate in selection.candidates]))
+
+
+def _suits(candidate: Candidate, route: Route) -> bool:
+    if not route.needs <= candidate.capabilities:
+        return False
+    return candidate.context > route.larger_than and candidate.context >= route.input_tokens
+
+
+def _no_lease(refused: Sequence[Refused]) -> NoLease:
+    return NoLease(tuple(refused), min([each.until for each in refused], default=math.inf))

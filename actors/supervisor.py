@@ -44,6 +44,8 @@ class Child(Struct, frozen=True, kw_only=True):
     period: float = 60.0
     exhausted: Literal["escalate", "quarantine"] = "escalate"
     quarantine: float = 300.0
+    on_crash: Callable[[float], None] | None = None
+    """Called at the time of each crash, before anything else can happen: to put the vault in order. Must not raise."""
     on_quarantine: Callable[[float | None], None] | None = None
     """Called with the time at which the quarantine ends, and with None when it has ended."""
 
@@ -108,6 +110,8 @@ class Supervisor:
     def _record(self, care: _Care, crash: Exception) -> None:
         care.crashes += 1
         care.last_crash = f"{type(crash).__name__}: {crash}"
+        if care.child.on_crash is not None:
+            care.child.on_crash(trio.current_time())
         log.error("actor crashed", actor=care.child.name, crashes=care.crashes, exc_info=crash)
 
     async def _rest(self, care: _Care) -> None:

@@ -1,14 +1,18 @@
 """A vendor: keeps one vendor's limits and health, grants leases, carries no bytes.
 
-For each request the router names one deployment. The vendor looks, in this order, whether the account is
-in quarantine, whether the deployment is cooling down or not available, whether its circuit admits the request,
-whether a slot is free, and when the rate limits allow it. What is granted is a `Lease` with the time at
-which it may start; what is not goes back to the router with the reason and a time. Either everything is
+For each request the router names one deployment. The vendor looks, in this order, whether the account or the
+deployment is closed (a quarantine, a cooldown, the rest of a day), whether a slot is free, whether the circuits of its
+endpoint and of the deployment admit the request, and when the rate limits allow it. What is granted is a `Lease` with
+the time at which it may start; what is not goes back to the router with the reason and a time. Either everything is
 taken or nothing is.
 
-The state lives in a `VendorState`, the vault, which outlives the actor: a crash neither refills a bucket nor
-forgets a cooldown or a permit. A permit whose request never settles it (a caller that was killed)
-comes back by itself some time after the request's deadline.
+Three things can be at fault, and the narrowest that explains a failure is held to account: the endpoint, when its
+address cannot be reached; the account, whose key or credit is refused; else the deployment. When most of an
+endpoint's recent traffic went to deployments whose circuits are open, the endpoint's opens too.
+
+The state lives in a `VendorState`, the vault (`vault`), which outlives the actor: a crash neither refills a bucket nor
+forgets a cooldown or a permit. A permit whose request never settles it (a caller that was killed) comes back by
+itself some time after the request's deadline.
 """
 
 from __future__ import annotations
@@ -17,142 +21,47 @@ import math
 import random
 from typing import Any, Final, assert_never
 
-from msgspec import Struct
-
-from .faults import CONSEQUENCES, FaultClass, Health, Money, Reach
-from .machines.breaker import BreakerSettings, CircuitBreaker, Permit, Refusal, Verdict
-from .machines.bucket import Reserved, TokenBucket, TooLong, reserve_all
-from .machines.restarts import Quarantine
+from .faults import Consequence, FaultClass, Health, Money, Reach, Until, consequence
+from .gauge import Demand, Gauge, LimitSpec
+from .machines.breaker import CircuitBreaker, Permit, Refusal, State, Transition, Verdict
+from .machines.bucket import Reserved, TooLong, reserve_all
 from .mailbox import Forward, Mailbox
 from .messages import (
     Cause,
+    Contact,
     Declined,
     DeploymentStanding,
     FirstContent,
     Lease,
+    Load,
+    Loads,
+    Network,
+    Order,
     Refused,
     Reserve,
+    Room,
     Settle,
     VendorReport,
     VendorSnapshot,
+    size_class,
 )
+from .vault import DeploymentSpec, DeploymentState, Held, VendorSpec, VendorState
 
 __all__ = ["DeploymentSpec", "LimitSpec", "Vendor", "VendorSpec", "VendorState"]
 
-_SLACK = 30.0
+_SLACK: Final = 30.0
 """Seconds after its deadline that a permit is taken back from a request that never settled it."""
-_COOLDOWN = 5.0
-"""Seconds of rest after a refusal for its rate when the vendor gave no hint."""
-_NO_MODEL = 600.0
-"""Seconds for which a deployment that the vendor does not know is left alone."""
-_QUARANTINES: Final[dict[FaultClass, tuple[float, float]]] = {
-    FaultClass.AUTH: (300.0, 3600.0),
-    FaultClass.QUOTA_EXHAUSTED: (900.0, 6 * 3600.0),
-    FaultClass.DAILY_LIMIT: (900.0, 6 * 3600.0),
-}
-"""Faults that time alone does not cure: the first rest, doubled each further time, and the longest, in seconds."""
+_TELL_EVERY: Final = 0.1
+"""Seconds between two words to the router on how deployments stand, while something changes."""
+_TELL_IDLE: Final = 0.005
+"""The same when nothing is in flight any more: there may be no next occasion."""
+_PROBE_SHARE: Final = 0.5
+"""A request with less than this share of its time left does not probe, if it has somewhere else to go."""
+_ENDPOINT_SHARE: Final = 0.5
+"""An endpoint is at fault when more than this share of its traffic went to deployments that are open."""
 
-
-class LimitSpec(Struct, frozen=True, kw_only=True):
-    """What may pass: requests and tokens per minute, requests per day, and at once. None: no limit.
-
-    `burst`: the share of a minute's requests that may start at once. Of tokens, a whole minute's may.
-    """
-
-    requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
-    requests_per_day: int | None = None
-    concurrent: int | None = None
-    burst: float = 0.1
-
-
-class DeploymentSpec(Struct, frozen=True, kw_only=True):
-    """One deployment: its name, the account (key) that it is billed to, and its own limits."""
-
-    name: str
-    account: str
-    limits: LimitSpec = LimitSpec()
-
-
-class VendorSpec(Struct, frozen=True, kw_only=True):
-    """What the actor needs to know of a vendor. `account_limits` hold for each account on its own."""
-
-    name: str
-    deployments: tuple[DeploymentSpec, ...]
-    account_limits: LimitSpec = LimitSpec()
-    breaker: BreakerSettings = BreakerSettings()
-
-
-class _Gauge:
-    """The buckets and the slots of one account or deployment."""
-
-    def __init__(self, limits: LimitSpec) -> None:
-        self.requests: list[TokenBucket] = []
-        self.tokens: list[TokenBucket] = []
-        if limits.requests_per_minute:
-            per_minute = float(limits.requests_per_minute)
-            self.requests.append(TokenBucket(per_minute / 60, max(1.0, limits.burst * per_minute)))
-        if limits.requests_per_day:
-            self.requests.append(
-                TokenBucket(limits.requests_per_day / 86_400, float(limits.requests_per_day))
-            )
-        if limits.tokens_per_minute:
-            self.tokens.append(TokenBucket(limits.tokens_per_minute / 60, float(limits.tokens_per_minute)))
-        self.most_at_once = limits.concurrent or math.inf
-        self.in_flight = 0
-        self.closed_until = -math.inf
-        self.cause = Cause.COOLING
-        self.quarantines: dict[FaultClass, Quarantine] = {}
-
-    def close(self, until: float, cause: Cause) -> None:
-        """Closed until then, unless it is closed for longer already: nothing shortens a cooldown."""
-        if until > self.closed_until:
-            self.closed_until, self.cause = until, cause
-
-    def quarantine(self, kind: FaultClass, now: float) -> None:
-        first, longest = _QUARANTINES[kind]
-        quarantine = self.quarantines.setdefault(kind, Quarantine(base=first, cap=longest))
-        self.close(quarantine.enter(now), Cause.QUARANTINED)
-
-
-class _Deployment:
-    """One deployment's state: its own gauge, its account's, and its circuit."""
-
-    def __init__(self, spec: DeploymentSpec, account: _Gauge, breaker: BreakerSettings) -> None:
-        self.own = _Gauge(spec.limits)
-        self.account = account
-        self.breaker = CircuitBreaker(breaker)
-        self.dimensions = [*account.requests, *self.own.requests]
-        self.token_dimensions = [*account.tokens, *self.own.tokens]
-
-
-class _Held(Struct):
-    """A permit that is out: what was taken for it, and when it comes back at the latest."""
-
-    deployment: str
-    circuit: Permit
-    tokens: float
-    marks: tuple[int, ...]
-    """Where each bucket stood, so that what is given back late is not given back twice."""
-    expires_at: float
-
-
-class VendorState:
-    """The vault: everything that must outlive a crash of the actor. Owned by whoever supervises it."""
-
-    def __init__(self, spec: VendorSpec) -> None:
-        self.spec = spec
-        accounts = {each.account: _Gauge(spec.account_limits) for each in spec.deployments}
-        self.deployments: dict[str, _Deployment] = {
-            each.name: _Deployment(each, accounts[each.account], spec.breaker) for each in spec.deployments
-        }
-        self.held: dict[int, _Held] = {}
-        self.last_permit = 0
-
-    @property
-    def in_flight(self) -> int:
-        """Permits that are out."""
-        return len(self.held)
+_THROTTLED: Final = frozenset({FaultClass.RATE_LIMITED, FaultClass.RAMP_LIMITED, FaultClass.DAILY_LIMIT})
+"""Refusals that say nothing against a deployment but that it wants less."""
 
 
 class Vendor:
@@ -164,103 +73,178 @@ class Vendor:
         self._rng = rng
 
     def handle(
-        self, message: Reserve | FirstContent | Settle | VendorReport, now: float
+        self, message: Reserve | FirstContent | Settle | VendorReport | Order | Network, now: float
     ) -> Lease | Forward | VendorSnapshot | None:
         """One message; see `mailbox.Actor`."""
+        self._state.in_doubt = 0
         match message:
             case Reserve():
                 return self._reserve(message, now)
             case FirstContent():
                 self._first_content(message, now)
-                return None
             case Settle():
                 self._settle(message, now)
-                return None
+            case Network():
+                self._state.network_down = message.down
             case VendorReport():
                 return self._report(now)
+            case Order():
+                return self._obey(message, now)
             case _:
                 assert_never(message)
+        return None
 
     # --- granting ---------------------------------------------------------------------------
 
     def _reserve(self, message: Reserve, now: float) -> Lease | Forward:
-        name = message.plan[message.position]
-        granted = self._grant(name, message, now)
+        granted = self._grant(message, now)
         if isinstance(granted, Lease):
+            if message.queued:
+                self._router.tell(Room(self._state.spec.name))
+            self._tell_loads(now)
             return granted
         refused = (*message.refused, granted)
+        route, plan, position = message.route, message.plan, message.position + 1
         return Forward(
-            self._router,
-            Declined(message.route, message.plan, message.position + 1, refused, message.desperate),
+            self._router, Declined(route, plan, position, refused, message.desperate, message.queued)
         )
 
-    def _grant(self, name: str, message: Reserve, now: float) -> Lease | Refused:
+    def _grant(self, message: Reserve, now: float) -> Lease | Refused:
+        name = message.deployment
         deployment = self._state.deployments.get(name)
         if deployment is None:
             return Refused(name, Cause.UNAVAILABLE, math.inf)
-        for gauge in (deployment.account, deployment.own):
-            if gauge.in_flight >= gauge.most_at_once:
-                self._reap(now)
-                if gauge.in_flight >= gauge.most_at_once:
-                    return Refused(name, Cause.FULL, now)
-        earliest = self._earliest(deployment, message, now)
-        if isinstance(earliest, Refused):
-            return earliest
-        circuit = deployment.breaker.admit(now, self._rng, panic=message.desperate)
-        if isinstance(circuit, Refusal):
-            return Refused(name, Cause.OPEN, circuit.until)
-        taken = self._take(deployment, message, now, earliest)
-        if isinstance(taken, TooLong):
-            deployment.breaker.release(circuit)
-            cause = Cause.TOO_LARGE if taken.wait == math.inf else Cause.LIMITED
-            return Refused(name, cause, now + taken.wait)
-        return self._lease(name, deployment, circuit, message, taken)
-
-    @staticmethod
-    def _earliest(deployment: _Deployment, message: Reserve, now: float) -> float | Refused:
-        """When it may start as far as cooldowns go: a short one is waited out, a quarantine never is."""
-        name = message.plan[message.position]
-        earliest = message.route.again_at if name == message.route.again else now
-        for gauge in (deployment.account, deployment.own):
-            if gauge.closed_until <= now:
-                continue
-            if gauge.cause is not Cause.COOLING or gauge.closed_until - now > message.patience:
-                return Refused(name, gauge.cause, gauge.closed_until)
-            earliest = max(earliest, gauge.closed_until)
-        if earliest - now > message.patience:
-            return Refused(name, Cause.COOLING, earliest)
-        return max(earliest, now)
-
-    @staticmethod
-    def _take(deployment: _Deployment, message: Reserve, now: float, earliest: float) -> Reserved | TooLong:
-        """Reserve every rate limit from `earliest` on, all or nothing."""
-        cost = float(message.route.input_tokens + message.route.output_tokens)
-        dimensions = [(bucket, 1.0) for bucket in deployment.dimensions]
-        dimensions += [(bucket, cost) for bucket in deployment.token_dimensions]
-        if not dimensions:
-            return Reserved(earliest, ())
+        opening = self._opening(deployment, message, now)
+        if isinstance(opening, Refused):
+            return opening
+        earliest, trials = opening
+        if not self._has_slots(deployment, now):
+            self._state.owes_room = True
+            return Refused(name, Cause.FULL, now)
+        circuits = self._admit(deployment, message, now)
+        if isinstance(circuits, Refused):
+            return circuits
+        demand = self._demand(deployment, message, now)
+        dimensions = deployment.account.dimensions(demand, now)
+        split = len(dimensions)
+        dimensions += deployment.own.dimensions(demand, now)
         taken = reserve_all(dimensions, earliest, message.patience - (earliest - now))
         if isinstance(taken, TooLong):
-            return TooLong(taken.wait + (earliest - now), taken.limiting)
-        return taken
+            self._state.endpoint.release(circuits[0])
+            deployment.breaker.release(circuits[1])
+            return self._too_long(deployment, demand, taken, earliest, now)
+        turns = tuple([(gauge, gauge.begin_trial(now)) for gauge in trials])
+        return self._lease(deployment, message, demand, circuits, taken, split, turns, now)
+
+    @staticmethod
+    def _opening(
+        deployment: DeploymentState, message: Reserve, now: float
+    ) -> tuple[float, tuple[Gauge, ...]] | Refused:
+        """From when it may start as far as closings go, and where it would be a trial. A short cooldown is waited out, a
+        quarantine never is."""
+        name = deployment.name
+        earliest = message.route.again_at if name == message.route.again else now
+        trials: tuple[Gauge, ...] = ()
+        for gauge in deployment.gauges:
+            closed = gauge.closed(now)
+            if closed is None:
+                continue
+            if closed.trial:
+                trials = (*trials, gauge)
+            elif closed.cause is not Cause.COOLING or closed.until - now > message.patience:
+                return Refused(name, closed.cause, closed.until)
+            else:
+                earliest = max(earliest, closed.until)
+        if earliest - now > message.patience:
+            return Refused(name, Cause.COOLING, earliest)
+        return max(earliest, now), trials
+
+    def _has_slots(self, deployment: DeploymentState, now: float) -> bool:
+        """Whether a slot is free everywhere; permits of requests that are long over are looked for first."""
+        if not _full(deployment):
+            return True
+        self._reap(now)
+        return not _full(deployment)
+
+    def _admit(
+        self, deployment: DeploymentState, message: Reserve, now: float
+    ) -> tuple[Permit, Permit] | Refused:
+        """The permits of the endpoint's and the deployment's circuit."""
+        name, rng, panic = deployment.name, self._rng, message.desperate
+        late = self._too_late_to_probe(message, now)
+        circuits = (self._state.endpoint, deployment.breaker)
+        if late and State.HALF_OPEN in [circuit.state_at(now) for circuit in circuits]:
+            return Refused(name, Cause.OPEN, now + deployment.breaker.settings.probe_retry)
+        endpoint = circuits[0].admit(now, rng, panic=panic)
+        if isinstance(endpoint, Refusal):
+            return Refused(name, Cause.OPEN, endpoint.until)
+        own = circuits[1].admit(now, rng, panic=panic)
+        if isinstance(own, Refusal):
+            circuits[0].release(endpoint)
+            return Refused(name, Cause.OPEN, own.until)
+        probes = own.probe or endpoint.probe
+        if message.alternatives and not probes and not panic and deployment.throttle.rejects(now, rng):
+            circuits[0].release(endpoint)
+            deployment.breaker.release(own)
+            return Refused(name, Cause.THROTTLED, now)
+        return endpoint, own
+
+    @staticmethod
+    def _too_late_to_probe(message: Reserve, now: float) -> bool:
+        """A probe may well fail: it takes a request that can then go elsewhere and has the time for it."""
+        route = message.route
+        if message.desperate or not message.alternatives:
+            return False
+        return route.deadline - now < _PROBE_SHARE * (route.deadline - route.begun)
+
+    @staticmethod
+    def _demand(deployment: DeploymentState, message: Reserve, now: float) -> Demand:
+        route, estimates = message.route, deployment.estimates
+        most = float(route.output_tokens)
+        return Demand(
+            1.0,
+            estimates.expected_input(route.input_tokens),
+            estimates.expected_output(most, now),
+            most,
+            route.dollars.get(deployment.name, 0.0) if route.dollars else 0.0,
+            route.strict,
+        )
+
+    @staticmethod
+    def _too_long(
+        deployment: DeploymentState, demand: Demand, taken: TooLong, earliest: float, now: float
+    ) -> Refused:
+        if taken.wait == math.inf:
+            return Refused(deployment.name, Cause.TOO_LARGE, math.inf)
+        pace = max([gauge.pace(demand, now) for gauge in deployment.gauges])
+        return Refused(deployment.name, Cause.LIMITED, earliest + taken.wait, pace)
 
     def _lease(
-        self, name: str, deployment: _Deployment, permit: Permit, message: Reserve, taken: Reserved
+        self,
+        deployment: DeploymentState,
+        message: Reserve,
+        demand: Demand,
+        circuits: tuple[Permit, Permit],
+        taken: Reserved,
+        split: int,
+        trials: tuple[tuple[Gauge, int], ...],
+        now: float,
     ) -> Lease:
         state, route = self._state, message.route
-        state.last_permit += 1
-        tokens = float(route.input_tokens + route.output_tokens)
-        state.held[state.last_permit] = _Held(name, permit, tokens, taken.marks, route.deadline + _SLACK)
-        deployment.own.in_flight += 1
-        deployment.account.in_flight += 1
+        number = state.last_permit = state.in_doubt = state.last_permit + 1
+        for gauge in deployment.gauges:
+            gauge.acquire()
+        endpoint, circuit = circuits
+        state.held[number] = Held(
+            deployment.name, demand, route.input_tokens, circuit, endpoint, taken.marks, split, trials,
+            size_class(route.input_tokens), route.deadline + _SLACK,
+        )  # fmt: skip
+        deployment.traffic.add("sent", now)
+        state.changed.add(deployment.name)
         return Lease(
-            vendor=state.spec.name,
-            deployment=name,
-            permit=state.last_permit,
-            start_at=taken.start_at,
-            probe=permit.probe,
-            desperate=message.desperate,
-        )
+            state.spec.name, deployment.name, number, taken.start_at, circuit.probe or endpoint.probe,
+            message.desperate, message.hedge_after,
+        )  # fmt: skip
 
     # --- settling ---------------------------------------------------------------------------
 
@@ -268,101 +252,283 @@ class Vendor:
         held = self._state.held.get(message.permit)
         if held is None:
             return
-        breaker = self._state.deployments[held.deployment].breaker
-        breaker.settle(held.circuit, Verdict.SUCCESS, now, self._rng)
+        deployment = self._state.deployments[held.deployment]
+        slow = deployment.pace.is_slow(held.size, message.latency, now)
+        deployment.pace.observe(held.size, message.latency, now)
+        self._reached(held, now)
+        self._accepted(deployment, now)
+        self._moved(
+            deployment,
+            deployment.breaker.settle(held.circuit, Verdict.SUCCESS, now, self._rng, slow=slow),
+            now,
+        )
 
     def _settle(self, message: Settle, now: float) -> None:
-        held = self._release(message.permit)
+        held = self._state.held.get(message.permit)
         if held is None:
             return
         deployment = self._state.deployments[held.deployment]
-        self._judge(deployment.breaker, held.circuit, message, now)
-        self._account(deployment, held, message, now)
-        if message.fault is not None:
-            self._close(deployment, message, message.fault, now)
+        row = _row(message)
+        self._complain(deployment, message, row, now)
+        self._state.release(message.permit)
+        self._judge_endpoint(held, message, row, now)
+        self._judge(deployment, held, message, row, now)
+        self._account(deployment, held, message, row, now)
+        if row is not None and message.fault is not None:
+            self._close(deployment, message, message.fault, row, now)
+        for gauge, turn in held.trials:
+            gauge.end_trial(turn, _passed(message, row), now)
+        if self._state.owes_room:
+            self._state.owes_room = False
+            self._router.tell(Room(self._state.spec.name))
+        self._state.changed.add(deployment.name)
+        self._tell_loads(now)
 
-    def _release(self, permit: int) -> _Held | None:
-        """Take a permit back, once. None if it has come back before."""
-        held = self._state.held.pop(permit, None)
-        if held is not None:
-            deployment = self._state.deployments[held.deployment]
-            deployment.own.in_flight -= 1
-            deployment.account.in_flight -= 1
-        return held
+    @staticmethod
+    def _complain(deployment: DeploymentState, message: Settle, row: Consequence | None, now: float) -> None:
+        """What the attempt says of the limits themselves; told while its slot still counts as used.
 
-    def _judge(self, breaker: CircuitBreaker, circuit: Permit, message: Settle, now: float) -> None:
-        """Tell the circuit how the attempt ended. Once content had begun, only the stream is judged."""
-        fault = message.fault
-        if message.committed:
-            broken = fault is not None and CONSEQUENCES[fault].breaker is Health.FAILURE
-            if fault is None or broken:
-                verdict = Verdict.STREAM_BROKEN if broken else Verdict.STREAM_OK
-                breaker.settle(circuit, verdict, now, self._rng)
-            return
-        health = Health.ALIVE if fault is None else CONSEQUENCES[fault].breaker
-        if fault in (FaultClass.RATE_LIMITED, FaultClass.RAMP_LIMITED, FaultClass.DAILY_LIMIT):
-            breaker.settle(circuit, Verdict.RATE_LIMITED, now, self._rng, retry_at=message.retry_at)
-        elif health is Health.NEUTRAL or (health is Health.ALIVE and not message.sent):
-            breaker.release(circuit)
+        Vendors limit an account's use of one model (or a class of them), which is what a deployment is.
+        """
+        own = deployment.own
+        if row is None:
+            for gauge in deployment.gauges:
+                gauge.on_success(now)
         else:
-            verdict = Verdict.SUCCESS if health is Health.ALIVE else Verdict.FAILURE
-            breaker.settle(circuit, verdict, now, self._rng, retry_at=message.retry_at)
+            if row.limit.concurrency < 1:
+                own.on_loss(now)
+            if row.limit.growth < 1:
+                own.slow_down(now)
+            if row.limit.rate < 1:
+                own.throttled(now)
+        if message.headroom is not None:
+            own.learn(message.headroom, now)
 
-    @staticmethod
-    def _account(deployment: _Deployment, held: _Held, message: Settle, now: float) -> None:
-        """Settle the reserved tokens against the used ones; what is unknown stays as it was reserved."""
-        used: float | None = message.tokens
-        requests = len(deployment.dimensions)
-        if not message.sent:
-            for bucket, mark in zip(deployment.dimensions, held.marks[:requests], strict=True):
-                bucket.refund(1.0, now, mark)
-            used = 0.0
-        elif used is None and message.fault is not None:
-            used = 0.0 if CONSEQUENCES[message.fault].money is Money.NONE else None
-        if used is None:
+    def _judge_endpoint(self, held: Held, message: Settle, row: Consequence | None, now: float) -> None:
+        """Whether the address could be reached. While our own network is down, failing to proves nothing."""
+        state = self._state
+        if row is not None and row.reach is Reach.ENDPOINT:
+            state.out_of_reach = True
+            self._router.tell(Contact(state.spec.name, False))
+            if state.network_down:
+                state.endpoint.release(held.endpoint)
+            else:
+                state.endpoint.settle(held.endpoint, Verdict.FAILURE, now, self._rng)
+                state.changed.update(state.deployments)
+        elif row is None or message.status is not None or message.committed:
+            self._reached(held, now)
+        elif not held.contacted:
+            state.endpoint.release(held.endpoint)
+
+    def _reached(self, held: Held, now: float) -> None:
+        """The endpoint has answered; counts once an attempt."""
+        state = self._state
+        if held.contacted:
             return
-        for bucket, mark in zip(deployment.token_dimensions, held.marks[requests:], strict=True):
-            if used < held.tokens:
-                bucket.refund(held.tokens - used, now, mark)
-            elif used > held.tokens:
-                bucket.charge(used - held.tokens, now)
+        held.contacted = True
+        state.endpoint.settle(held.endpoint, Verdict.SUCCESS, now, self._rng)
+        if state.out_of_reach or state.network_down:
+            state.out_of_reach = False
+            self._router.tell(Contact(state.spec.name, True))
+
+    def _judge(
+        self, deployment: DeploymentState, held: Held, message: Settle, row: Consequence | None, now: float
+    ) -> None:
+        """Tell the circuit how the attempt ended. Once content had begun, only the stream is judged."""
+        verdict = _verdict(message, row)
+        if verdict is Verdict.NEUTRAL:
+            deployment.breaker.release(held.circuit)
+            return
+        if verdict is Verdict.SUCCESS:
+            self._accepted(deployment, now)
+        elif verdict is Verdict.FAILURE:
+            deployment.throttle.sent(now)
+        moved = deployment.breaker.settle(held.circuit, verdict, now, self._rng, retry_at=message.retry_at)
+        self._moved(deployment, moved, now)
 
     @staticmethod
-    def _close(deployment: _Deployment, message: Settle, fault: FaultClass, now: float) -> None:
-        """What the fault closes: the deployment or its account, for as long as the vendor or the class says."""
-        gauge = deployment.account if CONSEQUENCES[fault].reach is Reach.ACCOUNT else deployment.own
-        if fault in _QUARANTINES:
-            gauge.quarantine(fault, now)
-        elif fault is FaultClass.NO_MODEL:
-            gauge.close(now + _NO_MODEL, Cause.UNAVAILABLE)
-        elif fault in (FaultClass.RATE_LIMITED, FaultClass.RAMP_LIMITED):
-            hint = message.retry_at
-            gauge.close(now + _COOLDOWN if hint is None else max(now, hint), Cause.COOLING)
-        elif message.retry_at is not None and CONSEQUENCES[fault].breaker is Health.FAILURE:
-            gauge.close(message.retry_at, Cause.COOLING)
+    def _accepted(deployment: DeploymentState, now: float) -> None:
+        # Counted together, when the answer begins: a call that takes a minute to do so is no refusal until then.
+        deployment.throttle.sent(now)
+        deployment.throttle.accepted(now)
+
+    def _moved(self, deployment: DeploymentState, moved: Transition | None, now: float) -> None:
+        """A circuit has changed: the router is told at once, and the endpoint may be at fault."""
+        if moved is None:
+            return
+        state = self._state
+        state.changed.add(deployment.name)
+        state.told_at = -math.inf
+        if moved.target is not State.OPEN:
+            return
+        traffic = {name: each.traffic.count("sent", now) for name, each in state.deployments.items()}
+        opened = [
+            name
+            for name, each in state.deployments.items()
+            if each.breaker.state is State.OPEN and traffic[name]
+        ]
+        if len(opened) >= 2 and sum([traffic[name] for name in opened]) > _ENDPOINT_SHARE * sum(
+            traffic.values()
+        ):
+            state.endpoint.trip(now, self._rng)
+            state.changed.update(state.deployments)
+
+    @staticmethod
+    def _account(
+        deployment: DeploymentState, held: Held, message: Settle, row: Consequence | None, now: float
+    ) -> None:
+        """Settle what was reserved against what was used; what is unknown stays as it was reserved."""
+        used = message.used
+        refused = row is not None and row.money is Money.NONE
+        sent = message.sent and not (row is not None and row.limit.refunds)
+        marks = (held.marks[: held.split], held.marks[held.split :])
+        for gauge, mine in zip(deployment.gauges, marks, strict=True):
+            gauge.settle(held.demand, used, mine, now, sent=sent, refused=refused)
+        if used is not None and message.exact and row is None:
+            deployment.estimates.observe_input(held.estimate, used.input_tokens, now)
+            deployment.estimates.observe_output(used.output_tokens, now)
+
+    @staticmethod
+    def _close(
+        deployment: DeploymentState, message: Settle, fault: FaultClass, row: Consequence, now: float
+    ) -> None:
+        """Close what the fault reaches, for as long as the table says."""
+        reaches_account = row.reach is Reach.ACCOUNT
+        gauge = deployment.account if reaches_account else deployment.own
+        hint, limit = message.retry_at, row.limit
+        match limit.until:
+            case Until.REST:
+                cause = Cause.QUARANTINED if reaches_account else Cause.UNAVAILABLE
+                gauge.quarantine(fault, limit.rest, limit.longest, cause, now)
+            case Until.DAY:
+                gauge.close_for_day(message.day_ends_at, now)
+            case Until.HINT:
+                gauge.close(now + limit.rest if hint is None else max(now, hint), Cause.COOLING)
+            case Until.OPEN:
+                if hint is not None and row.breaker is Health.FAILURE:
+                    gauge.close(hint, Cause.COOLING)
+            case _:
+                assert_never(limit.until)
 
     def _reap(self, now: float) -> None:
         """Take back the permits of requests that are long over. Only looked for when slots run out."""
         expired = [permit for permit, held in self._state.held.items() if held.expires_at <= now]
         for permit in expired:
-            held = self._release(permit)
+            held = self._state.release(permit)
             if held is not None:
-                self._state.deployments[held.deployment].breaker.release(held.circuit)
+                self._state.give_back(held, now)
 
-    # --- telling ----------------------------------------------------------------------------
+    # --- obeying and telling ----------------------------------------------------------------
+
+    def _obey(self, order: Order, now: float) -> VendorSnapshot | None:
+        """Carry out an operator's word; None if it names a deployment that there is not."""
+        state = self._state
+        if order.deployment is not None and order.deployment not in state.deployments:
+            return None
+        names = list(state.deployments) if order.deployment is None else [order.deployment]
+        for name in names:
+            deployment = state.deployments[name]
+            match order.order:
+                case "isolate":
+                    deployment.breaker.isolate(now)
+                case "force_closed":
+                    deployment.breaker.force_closed(now)
+                case "automatic":
+                    deployment.breaker.automatic(now)
+                case "lift":
+                    for gauge in deployment.gauges:
+                        gauge.lift(now)
+        state.changed.update(names)
+        state.told_at = -math.inf
+        self._tell_loads(now)
+        return self._report(now)
+
+    def _tell_loads(self, now: float) -> None:
+        """Tell the router how the deployments that changed stand, if it is time to."""
+        state = self._state
+        if now - state.told_at < (_TELL_EVERY if state.held else _TELL_IDLE):
+            return
+        state.told_at = now
+        loads = {name: self._load(state.deployments[name], now) for name in state.changed}
+        state.changed.clear()
+        self._router.tell(Loads(state.spec.name, loads))
+
+    def _load(self, deployment: DeploymentState, now: float) -> Load:
+        """As the router is to see it until it is told again: an open circuit as it will be when its time has come."""
+        closings = [closed.until for gauge in deployment.gauges if (closed := gauge.closed(now)) is not None]
+        weight = 1.0
+        for circuit in (self._state.endpoint, deployment.breaker):
+            weight = min(weight, _offered(circuit, now))
+            if circuit.state_at(now) is State.OPEN:
+                closings.append(circuit.until)
+        limit = min([gauge.most_at_once for gauge in deployment.gauges])
+        return Load(deployment.own.in_flight, limit, weight, max(closings, default=-math.inf))
 
     def _report(self, now: float) -> VendorSnapshot:
+        state = self._state
         return VendorSnapshot(
-            self._state.spec.name,
-            {name: self._standing(each, now) for name, each in self._state.deployments.items()},
+            state.spec.name,
+            {name: self._standing(each, now) for name, each in state.deployments.items()},
+            state.endpoint.state_at(now).value,
         )
 
     @staticmethod
-    def _standing(deployment: _Deployment, now: float) -> DeploymentStanding:
-        closed_until = max(deployment.own.closed_until, deployment.account.closed_until)
+    def _standing(deployment: DeploymentState, now: float) -> DeploymentStanding:
+        closings = [closed for gauge in deployment.gauges if (closed := gauge.closed(now)) is not None]
+        longest = max(closings, key=lambda closed: closed.until, default=None)
         return DeploymentStanding(
             circuit=deployment.breaker.state_at(now).value,
             in_flight=deployment.own.in_flight,
-            closed_for=max(0.0, closed_until - now),
+            closed_for=0.0 if longest is None else max(0.0, longest.until - now),
+            closed_because=None if longest is None else longest.cause.value,
             weight=deployment.breaker.weight(now),
+            last_transition=_last(deployment.breaker),
         )
+
+
+def _full(deployment: DeploymentState) -> bool:
+    return deployment.account.full or deployment.own.full
+
+
+def _row(message: Settle) -> Consequence | None:
+    """What follows from how an attempt ended; None for success."""
+    if message.fault is None:
+        return None
+    return consequence(message.fault, message.status, committed=message.committed)
+
+
+def _verdict(message: Settle, row: Consequence | None) -> Verdict:
+    """What an attempt's end says of the deployment. Once content had begun, that it works has been said already."""
+    if message.committed:
+        if row is None:
+            return Verdict.STREAM_OK
+        return Verdict.STREAM_BROKEN if row.breaker is Health.FAILURE else Verdict.NEUTRAL
+    if row is None:
+        return Verdict.SUCCESS
+    if message.fault in _THROTTLED:
+        return Verdict.RATE_LIMITED
+    if row.reach is Reach.ENDPOINT or row.breaker is Health.NEUTRAL or not message.sent:
+        return Verdict.NEUTRAL
+    return Verdict.SUCCESS if row.breaker is Health.ALIVE else Verdict.FAILURE
+
+
+def _passed(message: Settle, row: Consequence | None) -> bool | None:
+    """What an attempt proves as a trial: that the account serves again, that it does not, or nothing."""
+    if row is None or message.committed:
+        return True
+    return None if row.limit.until is Until.OPEN else False
+
+
+def _offered(circuit: CircuitBreaker, now: float) -> float:
+    """The weight with which traffic is offered. An open circuit learns of its recovery by being offered some."""
+    state = circuit.state_at(now)
+    if state is State.OPEN or state is State.HALF_OPEN:
+        return circuit.settings.least_weight
+    return circuit.weight(now)
+
+
+def _last(circuit: CircuitBreaker) -> str | None:
+    if not circuit.history:
+        return None
+    last = circuit.history[-1]
+    return f"{last.source.value} -> {last.target.value}: {last.cause.value}"

@@ -20,7 +20,7 @@ import httpx
 import trio
 
 from ..actors.faults import FaultClass
-from ..actors.messages import FirstContent, Lease, Settle, Spent
+from ..actors.messages import FirstContent, Lease, Settle, Spent, Used
 from .canon import (
     CONTENT_EVENTS,
     Completion,
@@ -160,9 +160,14 @@ class Attempt:
                 committed=self.committed,
                 sent=self._sent,
                 retry_at=None if hint is None else now + hint,
-                tokens=None if self.usage is None else self.usage.total_tokens,
+                used=None if self.usage is None else self._used(self.usage),
+                seconds=self.seconds,
             )
         )
+
+    @staticmethod
+    def _used(usage: Usage) -> Used:
+        return Used(usage.input_tokens, usage.cache_read_tokens, usage.output_tokens)
 
     def _abandoned(self, now: float) -> Fault:
         """Why an attempt was left without an end: its deadline passed, or its caller went away."""

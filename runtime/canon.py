@@ -381,21 +381,40 @@ class UsageReported(Struct, frozen=True, gc=False, tag="usage"):
 
 
 class Fault(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A failure as a dialect recognised it.
+    """A failure as it was recognised.
 
-    `retry_after` is the vendor's hint in seconds from the arrival of the answer; `should_retry` its
-    explicit word, where it gives one.
+    `retry_after` is the vendor's hint in seconds from the arrival of the answer; `should_retry` its explicit
+    word, where it gives one. Both are about the attempt; how long a daily limit lasts is `day_ends_in`.
     """
 
     kind: FaultClass
     message: str
     status: int | None = None
+    """The HTTP status of the answer; None when there was none, and for an error within an answer of status 200."""
     code: str | None = None
     type: str | None = None
     param: str | None = None
     retry_after: float | None = None
+    day_ends_in: float | None = None
+    """Seconds until a daily limit is lifted; only of DAILY_LIMIT, and None for one that was
+    told within an answer of status 200, where no clock is known. It stands beside `retry_after` because that may
+    be a matter of seconds even when the day's limit is what was reached."""
     should_retry: bool | None = None
     request_id: str | None = None
+    by: Literal["transport", "status", "code", "message"] = "transport"
+    """What told the class: what happened on the wire, the vendor's HTTP status, its words for programs, or (the
+    least certain) its text for people."""
+    because: str = ""
+    """The evidence, in words."""
+    elsewhere: bool = False
+    """The request was refused for what this vendor or model lacks: another may well take it."""
+
+    @property
+    def closed_for(self) -> float | None:
+        """Seconds from now for which it is of no use to come back; None where nobody knows."""
+        if self.retry_after is None or self.day_ends_in is None:
+            return self.day_ends_in if self.retry_after is None else self.retry_after
+        return max(self.retry_after, self.day_ends_in)
 
 
 class Failed(Struct, frozen=True, tag="failed"):

@@ -9,13 +9,14 @@ the caller's own body leaves as it is, not wrapped in a group.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from os import PathLike
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
+import structlog
 import trio
 
 from ..actors.machines.backoff import Backoff
@@ -23,7 +24,7 @@ from ..actors.machines.budget import RetryBudget
 from ..actors.mailbox import Mailbox, serve
 from ..actors.messages import VendorReport, VendorSnapshot
 from ..actors.policies import POLICIES, Policy
-from ..actors.router import Router
+from ..actors.router import Router, RouterState
 from ..actors.stats import Ledger, Statistics, Stats
 from ..actors.supervisor import Child, ChildStatistics, Supervisor
 from ..actors.vendor import Vendor as VendorActor
@@ -38,6 +39,8 @@ from .plan import Planned, plan_deployments, routing_table, vendor_spec
 from .reply import Reply
 
 __all__ = ["Dispatcher"]
+
+log = structlog.get_logger("llm_dispatcher.dispatcher")
 
 _MOST_OUTCOMES = 100_000
 """Outcomes that may wait for the statistics; further ones are dropped and counted."""
@@ -168,7 +171,10 @@ class Dispatcher:
                 deployments[each.name] = self._deployment(each, transports, vendors[vendor.name])
             children.append(self._vendor_child(vendor.name, vendors[vendor.name], state, router))
         table, policies, rng = self.routing, self._policies, self._rng
-        children.append(self._child("router", router, lambda: Router(table, vendors, policies, rng=rng)))
+        state_of_router = RouterState(len(vendors), policies)
+        children.append(
+            self._child("router", router, lambda: Router(table, state_of_router, router, vendors, rng=rng))
+        )
         self._house = self._make_house(router, stats, deployments)
         return Supervisor(children, rng=self._rng)
 
@@ -216,14 +222,25 @@ class Dispatcher:
                 [Problem("", f"vendors ({planned.vendor.name})", str(error), remedy)]
             ) from error
 
-    def _child(self, name: str, mailbox: Mailbox[Any], birth: Any, **more: Any) -> Child:
+    def _child(
+        self,
+        name: str,
+        mailbox: Mailbox[Any],
+        birth: Any,
+        on_crash: Callable[[float], None] | None = None,
+        **more: Any,
+    ) -> Child:
         async def live() -> None:
             await serve(mailbox, birth())
+
+        def crashed(_now: float) -> None:
+            mailbox.crashed()
 
         supervision = self.config.supervision
         return Child(
             name=name,
             live=live,
+            on_crash=on_crash or crashed,
             most_restarts=supervision.most_restarts,
             period=float(supervision.period),
             quarantine=float(supervision.quarantine),
@@ -239,10 +256,15 @@ class Dispatcher:
             else:
                 mailbox.suspend()
 
+        def crashed(now: float) -> None:
+            for finding in state.audit(now, mailbox.crashed()):
+                log.warning("audit after a crash", vendor=name, finding=finding)
+
         return self._child(
             f"vendor {name}",
             mailbox,
             lambda: VendorActor(state, router, rng=self._rng),
+            on_crash=crashed,
             exhausted="quarantine",
             on_quarantine=quarantined,
         )

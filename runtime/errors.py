@@ -4,10 +4,12 @@
     |- RequestRejected     yours: the request cannot be served as it is
     |   |- UnknownModel        nobody serves that name
     |   |- ContentRefused      the vendor declined for the content's sake
+    |- CallerGone          yours: the caller left before the answer was complete
     |- VendorFailed        theirs: a vendor failed, and no other could take over
     |   |- RateLimited         the vendor's limit; see `retry_after`
     |   |- Overloaded
     |   |- Unauthorized        our key was refused, or its credit is spent
+    |   |- ModelUnavailable    it does not serve the model to our key, or not in that region
     |   |- Unreachable         no connection, no TLS
     |   |- TimedOut            no content, or none any more, in time
     |   |- ProtocolError       what it sent cannot be understood
@@ -33,10 +35,12 @@ from .reply import AttemptRecord
 __all__ = [
     "STATUS",
     "Busy",
+    "CallerGone",
     "ContentRefused",
     "DeadlinePassed",
     "DispatchError",
     "HouseRefused",
+    "ModelUnavailable",
     "NoVendor",
     "Overloaded",
     "ProtocolError",
@@ -103,6 +107,10 @@ class ContentRefused(RequestRejected):
     """The vendor declined to answer for the content's sake."""
 
 
+class CallerGone(DispatchError):
+    """The caller left, or was cancelled, before the answer was complete: only logs and statistics meet it."""
+
+
 class VendorFailed(DispatchError):
     """A vendor failed, and no other could take over."""
 
@@ -119,6 +127,10 @@ class Overloaded(VendorFailed):
 
 class Unauthorized(VendorFailed):
     """The vendor refused our key, or the account's credit is spent: the operator must act."""
+
+
+class ModelUnavailable(VendorFailed):
+    """The vendor does not serve the model, or not to our key or from that region: the operator must act."""
 
 
 class Unreachable(VendorFailed):
@@ -153,59 +165,42 @@ class Busy(HouseRefused):
     """More requests are under way than the configuration allows."""
 
 
-STATUS: Final[dict[FaultClass, int]] = {
-    FaultClass.BAD_REQUEST: 400,
-    FaultClass.CONTEXT_LENGTH: 400,
-    FaultClass.TOO_LARGE: 413,
-    FaultClass.AUTH: 502,
-    FaultClass.NO_MODEL: 502,
-    FaultClass.QUOTA_EXHAUSTED: 503,
-    FaultClass.RATE_LIMITED: 429,
-    FaultClass.DAILY_LIMIT: 429,
-    FaultClass.RAMP_LIMITED: 429,
-    FaultClass.OVERLOADED: 503,
-    FaultClass.SERVER_ERROR: 502,
-    FaultClass.TIMEOUT_409: 504,
-    FaultClass.REFUSED: 400,
-    FaultClass.CONNECT: 502,
-    FaultClass.TLS: 502,
-    FaultClass.STALE_CONNECTION: 502,
-    FaultClass.NOT_PROCESSED: 502,
-    FaultClass.TTFT_TIMEOUT: 504,
-    FaultClass.STALLED: 504,
-    FaultClass.TRUNCATED: 502,
-    FaultClass.IN_STREAM_ERROR: 502,
-    FaultClass.MALFORMED: 502,
-    FaultClass.OVERSIZED: 502,
-    FaultClass.SLOW_DRIP: 504,
-    FaultClass.EMPTY_OK: 502,
-    FaultClass.CLIENT_GONE: 499,
-    FaultClass.LOCAL: 503,
-}
+STATUS: Final[dict[FaultClass, int]] = {kind: row.http for kind, row in CONSEQUENCES.items()}
 """The HTTP status by class of fault. A vendor's refusal of our key is not the caller's 401: it is a bad gateway."""
 
 _ERRORS: Final[dict[FaultClass, type[DispatchError]]] = {
     FaultClass.BAD_REQUEST: RequestRejected,
     FaultClass.CONTEXT_LENGTH: RequestRejected,
     FaultClass.TOO_LARGE: RequestRejected,
-    FaultClass.REFUSED: ContentRefused,
     FaultClass.AUTH: Unauthorized,
+    FaultClass.NO_MODEL: ModelUnavailable,
     FaultClass.QUOTA_EXHAUSTED: Unauthorized,
     FaultClass.RATE_LIMITED: RateLimited,
     FaultClass.DAILY_LIMIT: RateLimited,
     FaultClass.RAMP_LIMITED: RateLimited,
     FaultClass.OVERLOADED: Overloaded,
+    FaultClass.SERVER_ERROR: VendorFailed,
+    FaultClass.TIMEOUT_409: VendorFailed,
+    FaultClass.REFUSED: ContentRefused,
     FaultClass.CONNECT: Unreachable,
     FaultClass.TLS: Unreachable,
     FaultClass.STALE_CONNECTION: Unreachable,
+    FaultClass.NOT_PROCESSED: Unreachable,
     FaultClass.TTFT_TIMEOUT: TimedOut,
     FaultClass.STALLED: TimedOut,
-    FaultClass.SLOW_DRIP: TimedOut,
     FaultClass.TRUNCATED: ProtocolError,
+    FaultClass.IN_STREAM_ERROR: VendorFailed,
     FaultClass.MALFORMED: ProtocolError,
     FaultClass.OVERSIZED: ProtocolError,
+    FaultClass.SLOW_DRIP: TimedOut,
     FaultClass.EMPTY_OK: ProtocolError,
+    FaultClass.CLIENT_GONE: CallerGone,
+    FaultClass.LOCAL: HouseRefused,
 }
+
+
+_PASSED_ON: Final = frozenset({400, 413, 415, 422})
+"""Statuses of a vendor that mean the same between us and the caller."""
 
 
 def error_for(fault: Fault, attempts: tuple[AttemptRecord, ...], *, committed: bool = False) -> DispatchError:
@@ -214,14 +209,14 @@ def error_for(fault: Fault, attempts: tuple[AttemptRecord, ...], *, committed: b
     message = f"{vendor}: {fault.message}" if vendor else fault.message
     if len(attempts) > 1:
         message += f" (after {len(attempts)} attempts)"
-    kind = StreamTruncated if committed else _ERRORS.get(fault.kind, VendorFailed)
+    kind = StreamTruncated if committed else _ERRORS[fault.kind]
     yours = CONSEQUENCES[fault.kind].fault is Blame.CALLER
     return kind(
         message,
         kind=fault.kind,
         attempts=attempts,
-        retry_after=fault.retry_after,
-        status=fault.status if yours and fault.status and 400 <= fault.status < 500 else None,
+        retry_after=fault.closed_for,
+        status=fault.status if yours and fault.status in _PASSED_ON else None,
         code="upstream_interrupted" if committed else fault.code if yours else None,
         param=fault.param,
     )

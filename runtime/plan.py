@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 from msgspec import Struct
 
+from ..actors.gauge import LimitSpec
 from ..actors.machines.breaker import BreakerSettings
 from ..actors.policies import Candidate
-from ..actors.router import RoutingRule, RoutingTable, Selection
-from ..actors.vendor import DeploymentSpec, LimitSpec, VendorSpec
+from ..actors.routing import RoutingRule, RoutingTable, Selection
+from ..actors.vault import DeploymentSpec, VendorSpec
 from .config.modes import modes as configured_modes
 from .config.schema import Config, Limits, Model, Rule, TargetTable, Vendor
 from .config.serving import keys, placements
@@ -86,7 +87,12 @@ def vendor_spec(config: Config, vendor: Vendor, planned: Iterable[Planned]) -> V
         name=vendor.name,
         deployments=tuple(
             [
-                DeploymentSpec(name=each.name, account=each.account, limits=_limits(each.model.limits))
+                DeploymentSpec(
+                    name=each.name,
+                    account=each.account,
+                    model=each.model.name,
+                    limits=_limits(each.model.limits),
+                )
                 for each in planned
             ]
         ),

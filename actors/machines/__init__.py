@@ -11,8 +11,10 @@ and kept in a vault that outlives the actor using it.
 | `breaker` | whether a deployment is trusted with traffic (`breaker_states`: its values and table, `evidence`: what trips it, `probes`: its trial calls) |
 | `concurrency` | how many calls may be open at once |
 | `throttle` | which share of calls to withhold from a deployment that refuses them |
+| `fair_queue` | who of those that wait is served next (`lines`: a tenant's line of them) |
 | `budget` | whether a retry may be spent |
+| `hedge` | when a hedge is sent, and whether it may be |
 | `backoff` | how long to wait before a retry |
 | `restarts` | whether and when a crashed child starts again |
-| `window`, `ewma`, `quantiles` | what was seen lately: counts, averages, latency distribution |
+| `window`, `ewma`, `quantiles`, `recent` | what was seen lately: counts, averages, latency distributions |
 """

@@ -118,10 +118,12 @@ class TokenBucket:
     is not a number, can never pass: its start is infinite and nothing is taken.
     """
 
-    __slots__ = ("_interval", "_levels", "_span", "burst", "closed_until", "rate", "tat")
+    __slots__ = ("_interval", "_levels", "_span", "burst", "closed_until", "rate", "taken", "tat")
 
     def __init__(self, rate: float, burst: float) -> None:
         self.tat = -math.inf
+        self.taken = 0.0
+        """All that was ever reserved, refunds and later charges aside: two readings tell what was reserved between."""
         self.closed_until = -math.inf
         self._levels = _Levels()
         self._set_limit(rate, burst)
@@ -157,8 +159,13 @@ class TokenBucket:
         """
         start = self.start(cost, now)
         if 0 < cost <= self.burst:
-            self._add(cost, start)
+            self.commit(cost, start)
         return start
+
+    def commit(self, cost: float, start: float) -> None:
+        """Reserve a `cost` above 0 for a `start` that is no earlier than the one that `start` named for it."""
+        self._add(cost, start)
+        self.taken += cost
 
     @property
     def mark(self) -> int:
@@ -215,6 +222,27 @@ class TokenBucket:
         # Levels from before are in another currency: nothing reserved under the old limit can be given back.
         self._levels.note(0.0)
 
+    def is_sound(self, now: float, horizon: float) -> bool:
+        """Could these numbers have come about? `horizon`: seconds from now within which every debt and drain ends."""
+        latest = now + horizon
+        return (
+            0 < self.rate < math.inf
+            and 0 < self.burst < math.inf
+            and -math.inf <= self.tat <= latest
+            and -math.inf <= self.closed_until <= latest
+            and 0 <= self.taken < math.inf
+        )
+
+    def empty(self, rate: float, burst: float, now: float) -> None:
+        """Forget all but the limit, to the safe side: nothing is left at `now`, and nothing reserved before comes back.
+        A drain that can be read still holds."""
+        closed_until = self.closed_until
+        self._set_limit(rate, burst)
+        self.closed_until = closed_until if math.isfinite(closed_until) else -math.inf
+        self.taken = self.taken if math.isfinite(self.taken) else 0.0
+        self.tat = max(now + self._span, self._closed_tat())
+        self._levels.note(0.0)
+
     def available(self, now: float) -> float:
         """Units that could start at `now`; negative is debt, never above `burst`, never above 0 while closed."""
         tokens = self.burst - max(self.tat - now, 0.0) * self.rate
@@ -266,5 +294,6 @@ def reserve_all(
     if start_at - now > patience or start_at == math.inf:
         return TooLong(start_at - now, limiting)
     for bucket, cost in dimensions:
-        bucket.take(cost, start_at)
+        if cost > 0:
+            bucket.commit(cost, start_at)
     return Reserved(start_at, tuple([bucket.mark for bucket, _ in dimensions]))

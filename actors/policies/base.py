@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
 
-from ..messages import Ranking, Route
+from ..messages import Load, Ranking, Route, size_class
 
-__all__ = ["UNRANKED", "Candidate", "Policy", "View"]
+__all__ = ["IDLE", "UNRANKED", "Candidate", "Policy", "View"]
 
 UNRANKED = Ranking()
+IDLE = Load()
 
 
 class Candidate(Struct, frozen=True, kw_only=True):
@@ -30,16 +31,37 @@ class Candidate(Struct, frozen=True, kw_only=True):
 
 
 class View(Struct, frozen=True):
-    """What a policy may look at: the request, the rankings, a count of decisions so far, and chance."""
+    """What a policy may look at: the request, the rankings, the loads, a count of decisions so far, chance and time."""
 
     route: Route
-    rankings: dict[str, Ranking]
+    rankings: Mapping[str, Ranking]
+    loads: Mapping[str, Load]
     turn: int
     rng: random.Random
+    now: float
 
     def ranking(self, candidate: Candidate) -> Ranking:
         """What statistics know of `candidate`; an empty ranking when that is nothing."""
         return self.rankings.get(candidate.deployment, UNRANKED)
+
+    def load(self, candidate: Candidate) -> Load:
+        """How its vendor last said that `candidate` stands; idle and open to all when it said nothing."""
+        return self.loads.get(candidate.deployment, IDLE)
+
+    def remaining(self) -> float:
+        """Seconds until the request's deadline, 0 when it has passed."""
+        return max(0.0, self.route.deadline - self.now)
+
+    def usual(self, candidate: Candidate) -> float | None:
+        """The median time to the first content there of requests of this size; None where that was never seen.
+
+        Where only smaller requests were seen it is theirs, which is rather too low than too high.
+        """
+        usual = self.ranking(candidate).usual
+        for size in range(min(size_class(self.route.input_tokens), len(usual) - 1), -1, -1):
+            if usual[size] is not None:
+                return usual[size]
+        return None
 
 
 Policy: TypeAlias = Callable[[Sequence[Candidate], View], list[Candidate]]

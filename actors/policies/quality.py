@@ -9,7 +9,7 @@ from .base import Candidate, View
 from .cost import TYPICAL_OUTPUT, expected_dollars
 from .latency import expected_seconds
 
-__all__ = ["balanced", "best"]
+__all__ = ["balanced", "bargains", "best"]
 
 _QUALITY, _TIME, _MONEY, _FAILURES = 2.0, 0.5, 0.5, 2.0
 """How much each counts in `balanced`: 0.1 of quality is worth a factor of 1.5 in time or in money."""
@@ -28,24 +28,29 @@ def balanced(candidates: Sequence[Candidate], view: View) -> list[Candidate]:
     Time and money enter as logarithms: being twice as fast is worth the same at any scale, and no unit
     can outweigh the others. What is not known counts as the median of what is.
     """
+    found = bargains(candidates, view)
+    return [
+        candidates[index] for index in sorted(range(len(candidates)), key=found.__getitem__, reverse=True)
+    ]
+
+
+def bargains(candidates: Sequence[Candidate], view: View) -> list[float]:
+    """What each is worth, in the logarithms of `balanced`."""
     output = min(view.route.output_tokens or TYPICAL_OUTPUT, TYPICAL_OUTPUT)
-    demanding = 2.0 if view.route.kinds & _DEMANDING else 1.0
-    times = [_log(expected_seconds(view.ranking(candidate), output)) for candidate in candidates]
+    quality = _QUALITY * (2.0 if view.route.kinds & _DEMANDING else 1.0)
+    rankings = [view.ranking(candidate) for candidate in candidates]
+    times = [_log(expected_seconds(ranking, output)) for ranking in rankings]
     money = [_log(expected_dollars(candidate, view)) for candidate in candidates]
     usual_time, usual_money = _median(times), _median(money)
-
-    def score(index: int) -> float:
-        candidate = candidates[index]
-        time = times[index]
-        price = money[index]
-        return (
-            demanding * _QUALITY * candidate.quality
+    found = []
+    for candidate, ranking, time, price in zip(candidates, rankings, times, money, strict=True):
+        found.append(
+            quality * candidate.quality
             - _TIME * (usual_time if time is None else time)
             - _MONEY * (usual_money if price is None else price)
-            - _FAILURES * view.ranking(candidate).failures
+            - _FAILURES * ranking.failures
         )
-
-    return [candidates[index] for index in sorted(range(len(candidates)), key=score, reverse=True)]
+    return found
 
 
 def _log(value: float | None) -> float | None:

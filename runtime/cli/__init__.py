@@ -1,4 +1,4 @@
-"""The command line: `llm-dispatcher serve`, `check`, `chat`, `models`.
+"""The command line: `llm-dispatcher serve`, `check`, `chat`, `models`, `faults`, `simulate-vendor`.
 
 One file per command. Nothing heavy is imported before a command needs it, so that `--help` and shell
 completion answer at once.
@@ -12,8 +12,10 @@ import click
 
 from .chat import chat
 from .check import check
+from .faults import faults
 from .models import models
 from .serve import serve
+from .simulate_vendor import simulate_vendor
 
 __all__ = ["main"]
 
@@ -65,5 +67,5 @@ def main() -> None:
     """
 
 
-for _command in (serve, check, chat, models):
+for _command in (serve, check, chat, models, faults, simulate_vendor):
     main.add_command(_command)

@@ -1,5 +1,8 @@
 """How vendors speak. `base` is the contract, `formats` the wire formats, every other file one dialect.
 
+What a refusal means is found by `recognise`, from what `error_text` reads of its body, by the tables of rules in
+`spellings`; `hints` says when to come back, `days` when a vendor's day ends.
+
 To add a dialect: one file with a subclass of `base.Dialect`, one line in `DIALECTS`, and recordings for
 its tests. Third parties register theirs under the entry point group `llm_dispatcher.dialects`.
 """

@@ -13,12 +13,14 @@ __all__ = ["envelope", "headers_of"]
 
 
 def envelope(error: DispatchError) -> dict[str, Any]:
-    """OpenAI's error object, and beside its own fields whose fault it was and which attempts were made."""
+    """OpenAI's error object, and beside its own fields whose fault it was, which attempts were made, and in how many
+    seconds a new try makes sense (null where that is not known)."""
     body = faults.write(error.message, type=error.type, code=error.code, param=error.param)
     body["error"]["x_dispatch"] = {
         "class": error.kind.value,
         "blame": error.blame.value,
         "vendor": error.vendor,
+        "retry_after": error.retry_after,
         "attempts": [
             {
                 "deployment": record.deployment,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,9 +15,12 @@ from llm_dispatcher.actors.mailbox import (
     Mailbox,
     MailboxClosed,
     MailboxFull,
+    Park,
+    Poisonous,
     Tell,
     serve,
 )
+from trio.testing import MockClock
 
 
 class Double(Ask[int], frozen=True):
@@ -147,3 +152,138 @@ async def serve_briefly(mailbox: Mailbox[Any]) -> None:
             nursery.start_soon(serve, mailbox, Doubler())
             await trio.testing.wait_all_tasks_blocked()
             scope.cancel()
+
+
+class Patient:
+    """Answers each request a while after it has asked, in the order of their numbers."""
+
+    def __init__(self, mailbox: Mailbox[Any]) -> None:
+        self.mailbox = mailbox
+        self.waiting: dict[int, float] = {}
+        self.left: list[int] = []
+
+    def handle(self, message: Double | Note, now: float) -> Park | None:
+        if isinstance(message, Note):
+            raise RuntimeError(message.text)
+        self.waiting[message.number] = now + message.number
+        return Park(message.number)
+
+    @property
+    def wake_at(self) -> float:
+        return min(self.waiting.values(), default=math.inf)
+
+    def wake(self, now: float) -> Iterator[tuple[int, object]]:
+        for number, due in sorted(self.waiting.items()):
+            if due <= now:
+                del self.waiting[number]
+                if self.mailbox.waits(number):
+                    yield number, 10 * number
+                else:
+                    self.left.append(number)
+
+
+async def patient(nursery: trio.Nursery) -> tuple[Mailbox[Any], Patient]:
+    mailbox = Mailbox[Any]("patient")
+    actor = Patient(mailbox)
+    nursery.start_soon(serve, mailbox, actor)
+    return mailbox, actor
+
+
+async def test_a_parked_asker_is_answered_when_its_time_has_come(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    mailbox, _ = await patient(nursery)
+    answers: list[tuple[int, float]] = []
+
+    async def ask(number: int) -> None:
+        answers.append((await mailbox.ask(Double(number)), trio.current_time()))
+
+    async with trio.open_nursery() as askers:
+        for number in (3, 1, 2):
+            askers.start_soon(ask, number)
+    assert answers == [(10, 1), (20, 2), (30, 3)]
+    assert mailbox.statistics().parked == mailbox.statistics().open_asks == 0
+
+
+async def test_a_parked_asker_that_leaves_is_not_answered(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    mailbox, actor = await patient(nursery)
+    with trio.move_on_after(1):
+        await mailbox.ask(Double(2))
+    assert await mailbox.ask(Double(3)) == 30
+    assert actor.left == [2]
+    assert mailbox.statistics().parked == 0
+
+
+async def test_a_busy_mailbox_does_not_keep_its_actor_asleep(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    mailbox, _ = await patient(nursery)
+
+    async def pester() -> None:
+        while True:
+            with trio.move_on_after(0):
+                await mailbox.ask(Double(1000))
+
+    nursery.start_soon(pester)
+    autojump_clock.rate = 1000.0
+    with trio.fail_after(100):
+        assert await mailbox.ask(Double(1)) == 10
+    nursery.cancel_scope.cancel()
+
+
+async def test_parked_letters_outlive_a_life(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    mailbox = Mailbox[Any]("patient")
+    actor = Patient(mailbox)
+    answers: list[int] = []
+
+    async def ask() -> None:
+        answers.append(await mailbox.ask(Double(2)))
+
+    nursery.start_soon(ask)
+    await trio.testing.wait_all_tasks_blocked()
+    mailbox.tell(Note("crash"))
+    with pytest.raises(RuntimeError, match="crash"):
+        await serve(mailbox, actor)
+    assert mailbox.crashed() == Note("crash")
+    nursery.start_soon(serve, mailbox, actor)
+    await trio.sleep(3)
+    assert answers == [20]
+
+
+async def test_parked_askers_learn_of_the_end(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    mailbox, _ = await patient(nursery)
+
+    async def close() -> None:
+        await trio.sleep(1)
+        mailbox.close()
+
+    nursery.start_soon(close)
+    with pytest.raises(ActorCrashed):
+        await mailbox.ask(Double(1000))
+    assert trio.current_time() == 1
+
+
+async def test_a_message_that_crashes_two_lives_is_refused(nursery: trio.Nursery) -> None:
+    mailbox = Mailbox[Any]("doubler")
+    for _ in range(2):
+        assert mailbox.takes(Double(-1))
+        nursery.start_soon(swallow, mailbox)
+        with pytest.raises(ActorCrashed):
+            await mailbox.ask(Double(-1))
+        await trio.testing.wait_all_tasks_blocked()
+    assert not mailbox.takes(Double(-1))
+    with pytest.raises(Poisonous, match="doubler crashed over such a Double before"):
+        await mailbox.ask(Double(-1))
+    nursery.start_soon(swallow, mailbox)
+    assert await mailbox.ask(Double(1)) == 2
+    assert mailbox.statistics().poisonous == 1
+
+
+async def swallow(mailbox: Mailbox[Any]) -> None:
+    """One life and its crash, as a supervisor sees it."""
+    try:
+        await serve(mailbox, Doubler())
+    except ValueError:
+        mailbox.crashed()

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from llm_dispatcher.actors.mailbox import Forward, Mailbox
+from llm_dispatcher.actors.mailbox import Forward, Mailbox, Park
 from llm_dispatcher.actors.messages import (
     Cause,
     Declined,
@@ -20,7 +20,8 @@ from llm_dispatcher.actors.messages import (
     Route,
 )
 from llm_dispatcher.actors.policies import POLICIES, Candidate, View
-from llm_dispatcher.actors.router import Router, RoutingRule, RoutingTable, Selection
+from llm_dispatcher.actors.router import Router, RouterState
+from llm_dispatcher.actors.routing import RoutingRule, RoutingTable, Selection
 
 
 def candidate(name: str, **more: Any) -> Candidate:
@@ -40,7 +41,24 @@ def router(*rules: RoutingRule, policy: str = "priority") -> Router:
         modes={"sophisticated": Selection((A, B), "best"), "picky": Selection((A, B), "priority", 0.5)},
         rules=rules,
     )
-    return Router(table, VENDORS, POLICIES, rng=random.Random(1))
+    return Router(table, RouterState(2, POLICIES), Mailbox[Any]("router"), VENDORS, rng=random.Random(1))
+
+
+class Waiting(Mailbox[Any]):
+    """The router's mailbox, with those who wait given by hand."""
+
+    def __init__(self) -> None:
+        super().__init__("router")
+        self.waiting: set[int] = set()
+
+    def waits(self, ticket: int) -> bool:
+        return ticket in self.waiting
+
+
+def mailbox_and_router() -> tuple[Waiting, Router]:
+    mailbox = Waiting()
+    table = RoutingTable({"m": Selection((A, B), "priority")}, {})
+    return mailbox, Router(table, RouterState(2, POLICIES), mailbox, VENDORS, rng=random.Random(1))
 
 
 def route(**more: Any) -> Route:
@@ -87,15 +105,94 @@ def test_what_failed_is_left_out_or_asked_last() -> None:
     assert plan(router().handle(route(tried=("a/m",), again="a/m"), 0.0)) == ("b/m", "a/m")
 
 
-def test_a_declined_request_goes_to_the_next_and_then_to_the_soonest() -> None:
+def test_a_declined_request_goes_to_the_next_and_then_waits_for_the_soonest() -> None:
     one = Refused("a/m", Cause.LIMITED, 9.0)
     two = Refused("b/m", Cause.COOLING, 4.0)
-    result = router().handle(Declined(route(), ("a/m", "b/m"), 1, (one,)), 0.0)
+    house = router()
+    result = house.handle(Declined(route(), ("a/m", "b/m"), 1, (one,)), 0.0)
     assert isinstance(result, Forward)
     assert result.to is VENDORS["b"]
-    last = router().handle(Declined(route(), ("a/m", "b/m"), 2, (one, two)), 0.0)
-    assert isinstance(last, Forward)
-    assert (last.message.plan, last.message.desperate, last.message.patience) == (("b/m",), True, 100.0)
+    last = house.handle(Declined(route(), ("a/m", "b/m"), 2, (one, two)), 0.0)
+    assert isinstance(last, Park)
+    assert house.wake_at == 4.0
+
+
+def test_with_nobody_left_to_ask_there_is_nothing_to_wait_for() -> None:
+    house = router()
+    assert house.handle(route(tried=("a/m", "b/m")), 0.0) == NoLease((), math.inf)
+    refused = (Refused("a/m", Cause.FULL, 0.0),)
+    assert isinstance(house.handle(Declined(route(), ("a/m",), 1, refused), 0.0), Park)
+    assert house.handle(route(tried=("a/m", "b/m")), 0.0) == NoLease((), math.inf)
+
+
+def test_nobody_overtakes_those_who_wait() -> None:
+    house = router()
+    refused = (Refused("a/m", Cause.LIMITED, 9.0, pace=1.0), Refused("b/m", Cause.LIMITED, 9.0, pace=1.0))
+    assert isinstance(house.handle(Declined(route(), ("a/m", "b/m"), 2, refused), 0.0), Park)
+    assert isinstance(house.handle(route(), 1.0), Park)
+    # Other deployments have a line of their own, and a repetition does not begin at the end of one.
+    assert isinstance(house.handle(route(model="a/m"), 1.0), Forward)
+    assert isinstance(house.handle(route(tried=("a/m",)), 1.0), Forward)
+
+
+def test_who_is_called_too_early_keeps_his_place() -> None:
+    mailbox, house = mailbox_and_router()
+    refused = (Refused("a/m", Cause.LIMITED, 9.0, pace=1.0),)
+    parked = house.handle(Declined(route(), ("a/m", "b/m"), 2, refused), 0.0)
+    assert isinstance(parked, Park)
+    mailbox.waiting.add(parked.ticket)
+    called = list(house.wake(9.0))
+    assert [ticket for ticket, _ in called] == [parked.ticket]
+    result = called[0][1]
+    assert isinstance(result, Forward)
+    assert result.message.queued == parked.ticket
+    later = (Refused("a/m", Cause.LIMITED, 12.0, pace=1.0),)
+    back = house.handle(Declined(route(), ("a/m", "b/m"), 2, later, queued=parked.ticket), 9.0)
+    assert back == parked
+    assert house.wake_at == 12.0
+
+
+def test_a_turn_that_would_come_too_late_is_refused_at_once_with_its_time() -> None:
+    house = router()
+    refused = (Refused("a/m", Cause.LIMITED, 9.0, pace=50.0),)
+    for expected in (9.0, 59.0):
+        answer = house.handle(Declined(route(deadline=60.0), ("a/m", "b/m"), 2, refused), 0.0)
+        assert isinstance(answer, Park), expected
+    answer = house.handle(Declined(route(deadline=60.0), ("a/m", "b/m"), 2, refused), 0.0)
+    assert isinstance(answer, NoLease)
+    assert answer.retry_at == 109.0
+
+
+def test_the_usual_time_to_answer_counts_when_one_asks_whether_a_turn_comes_in_time() -> None:
+    house = router()
+    house.handle(Rankings({"a/m": Ranking(usual=(20.0, 20.0, 20.0, 20.0))}), 0.0)
+    refused = (Refused("a/m", Cause.LIMITED, 9.0, pace=1.0),)
+    late = house.handle(Declined(route(deadline=28.0), ("a/m", "b/m"), 2, refused), 0.0)
+    assert isinstance(late, NoLease)
+    assert isinstance(house.handle(Declined(route(deadline=30.0), ("a/m", "b/m"), 2, refused), 0.0), Park)
+
+
+def test_a_hedge_goes_to_another_vendor_at_once_or_not_at_all() -> None:
+    house = router()
+    assert plan(house.handle(route(hedge="a"), 0.0)) == ("b/m",)
+    refused = (Refused("b/m", Cause.LIMITED, 1.0),)
+    assert house.handle(Declined(route(hedge="a"), ("b/m",), 1, refused), 0.0) == NoLease(refused, 1.0)
+
+
+def test_a_hedge_is_offered_where_enough_is_known_and_the_route_allows_it() -> None:
+    times = {"m": (0.5, 1.0, 2.0, None)}
+    for hedge, tokens, expected in (
+        (True, 10, 0.5),
+        (True, 2000, 1.0),
+        (True, 99_000, None),
+        (False, 10, None),
+    ):
+        table = RoutingTable({"m": Selection((A, B), "priority", hedge=hedge)}, {})
+        house = Router(table, RouterState(2, POLICIES), Mailbox[Any]("router"), VENDORS, rng=random.Random(1))
+        house.handle(Rankings({}, {}, times), 0.0)
+        result = house.handle(route(input_tokens=tokens), 0.0)
+        assert isinstance(result, Forward)
+        assert result.message.hedge_after == expected
 
 
 def test_when_nobody_can_be_had_in_time_it_says_when_somebody_might() -> None:
@@ -150,7 +247,7 @@ def test_every_policy_returns_an_ordering_of_what_it_was_given(
     rankings = {
         each.deployment: Ranking(data.draw(number), data.draw(number), 0.5) for each in candidates[::2]
     }
-    view = View(route(input_tokens=10), rankings, seed, random.Random(seed))
+    view = View(route(input_tokens=10), rankings, {}, seed, random.Random(seed), 0.0)
     ordered = POLICIES[policy](candidates, view)
     assert sorted(each.deployment for each in ordered) == sorted(each.deployment for each in candidates)
 
@@ -158,6 +255,9 @@ def test_every_policy_returns_an_ordering_of_what_it_was_given(
 def test_weights_share_out_as_they_say_and_zero_is_a_fallback_only() -> None:
     candidates = [candidate("a/m", weight=3.0), candidate("b/m", weight=1.0), candidate("c/m", weight=0.0)]
     rng = random.Random(4)
-    firsts = [POLICIES["weighted"](candidates, View(route(), {}, 0, rng))[0].deployment for _ in range(4000)]
+    firsts = [
+        POLICIES["weighted"](candidates, View(route(), {}, {}, 0, rng, 0.0))[0].deployment
+        for _ in range(4000)
+    ]
     assert abs(firsts.count("a/m") / 4000 - 0.75) < 0.03
     assert "c/m" not in firsts

@@ -3,82 +3,19 @@
 from __future__ import annotations
 
 import math
-import random
-from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from llm_dispatcher.actors.faults import FaultClass
-from llm_dispatcher.actors.machines.breaker import BreakerSettings
-from llm_dispatcher.actors.mailbox import Forward, Mailbox
-from llm_dispatcher.actors.messages import (
-    Cause,
-    Declined,
-    FirstContent,
-    Lease,
-    Refused,
-    Reserve,
-    Route,
-    Settle,
-)
-from llm_dispatcher.actors.vendor import DeploymentSpec, LimitSpec, Vendor, VendorSpec, VendorState
+from llm_dispatcher.actors.gauge import LimitSpec
+from llm_dispatcher.actors.messages import Cause, FirstContent, Lease, Refused, Used
 
-NO_LIMITS = LimitSpec()
-
-
-class House:
-    """One vendor `v` with deployments of one account, and a hand on its clock."""
-
-    def __init__(self, limits: LimitSpec = NO_LIMITS, account: LimitSpec = NO_LIMITS, **breaker: Any) -> None:
-        spec = VendorSpec(
-            name="v",
-            deployments=tuple(
-                DeploymentSpec(name=f"v/{name}", account="key-1", limits=limits) for name in "ab"
-            ),
-            account_limits=account,
-            breaker=BreakerSettings(**breaker),
-        )
-        self.state = VendorState(spec)
-        self.router = Mailbox[Any]("router")
-        self.now = 0.0
-        self.rebirth()
-
-    def rebirth(self) -> None:
-        """The actor crashes and lives again."""
-        self.actor = Vendor(self.state, self.router, rng=random.Random(1))
-
-    def reserve(
-        self, name: str = "v/a", *, patience: float = 0.0, tokens: int = 10, **more: Any
-    ) -> Lease | Refused:
-        route = Route(model="m", deadline=self.now + 100, input_tokens=tokens)
-        result = self.actor.handle(Reserve(route, (name,), 0, (), patience, **more), self.now)
-        if isinstance(result, Lease):
-            return result
-        assert isinstance(result, Forward)
-        assert result.to is self.router
-        assert isinstance(result.message, Declined)
-        assert result.message.position == 1
-        return result.message.refused[-1]
-
-    def lease(self, name: str = "v/a", **more: Any) -> Lease:
-        granted = self.reserve(name, **more)
-        assert isinstance(granted, Lease), granted
-        return granted
-
-    def refusal(self, name: str = "v/a", **more: Any) -> Refused:
-        refused = self.reserve(name, **more)
-        assert isinstance(refused, Refused), refused
-        return refused
-
-    def settle(self, lease: Lease, fault: FaultClass | None = None, **more: Any) -> None:
-        self.actor.handle(
-            Settle(permit=lease.permit, deployment=lease.deployment, fault=fault, **more), self.now
-        )
+from tests.fakes.vendor_house import VendorHouse
 
 
 def test_slots_come_back_once_however_often_they_are_settled() -> None:
-    house = House(LimitSpec(concurrent=1))
+    house = VendorHouse(LimitSpec(concurrent=1))
     lease = house.lease()
     assert house.refusal().cause is Cause.FULL
     house.settle(lease)
@@ -88,7 +25,7 @@ def test_slots_come_back_once_however_often_they_are_settled() -> None:
 
 
 def test_a_permit_that_nobody_settles_comes_back_after_its_deadline() -> None:
-    house = House(LimitSpec(concurrent=1))
+    house = VendorHouse(LimitSpec(concurrent=1))
     house.lease()
     house.now = 129.0
     assert house.refusal().cause is Cause.FULL
@@ -97,49 +34,49 @@ def test_a_permit_that_nobody_settles_comes_back_after_its_deadline() -> None:
 
 
 def test_a_limit_is_waited_for_within_patience_and_refused_beyond_it() -> None:
-    house = House(LimitSpec(requests_per_minute=60, burst=0.0))
+    house = VendorHouse(LimitSpec(requests_per_minute=60, burst=0.0))
     assert house.lease().start_at == 0
     assert house.lease(patience=5.0).start_at == 1
-    assert house.refusal() == Refused("v/a", Cause.LIMITED, 2.0)
+    assert house.refusal() == Refused("v/a", Cause.LIMITED, 2.0, pace=1.0)
 
 
 def test_the_account_is_shared_by_its_deployments() -> None:
-    house = House(account=LimitSpec(requests_per_minute=60, burst=0.0))
+    house = VendorHouse(account=LimitSpec(requests_per_minute=60, burst=0.0))
     house.lease("v/a")
     assert house.refusal("v/b").cause is Cause.LIMITED
 
 
 def test_a_request_larger_than_the_limit_can_never_pass() -> None:
-    refused = House(LimitSpec(tokens_per_minute=100)).refusal(tokens=101, patience=1e9)
+    refused = VendorHouse(LimitSpec(tokens_per_minute=100)).refusal(tokens=101, patience=1e9)
     assert (refused.cause, refused.until) == (Cause.TOO_LARGE, math.inf)
 
 
 def test_unused_tokens_are_given_back_and_overdrawn_ones_charged() -> None:
-    house = House(LimitSpec(tokens_per_minute=60))
-    house.settle(house.lease(tokens=60), tokens=20)
-    house.settle(house.lease(tokens=40), tokens=70)
+    house = VendorHouse(LimitSpec(tokens_per_minute=60))
+    house.settle(house.lease(tokens=60), used=Used(20), exact=False)
+    house.settle(house.lease(tokens=40), used=Used(70), exact=False)
     assert house.refusal(tokens=1).until == 31.0
 
 
 def test_tokens_given_back_late_are_not_given_back_twice() -> None:
-    house = House(LimitSpec(tokens_per_minute=60))
+    house = VendorHouse(LimitSpec(tokens_per_minute=60))
     early = [house.lease(tokens=20) for _ in range(3)]
     house.now = 60.0
     for lease in early:
-        house.settle(lease, tokens=0)
+        house.settle(lease, used=Used())
     for _ in range(3):
         house.lease(tokens=20)
     assert house.refusal(tokens=20).cause is Cause.LIMITED
 
 
 def test_a_request_that_was_never_sent_costs_nothing() -> None:
-    house = House(LimitSpec(requests_per_minute=60, tokens_per_minute=60, burst=0.0))
+    house = VendorHouse(LimitSpec(requests_per_minute=60, tokens_per_minute=60, burst=0.0))
     house.settle(house.lease(tokens=60), FaultClass.CLIENT_GONE, sent=False)
     assert house.lease(tokens=60).start_at == 0
 
 
 def test_a_rate_limit_cools_the_deployment_down_and_a_shorter_hint_does_not_shorten_it() -> None:
-    house = House()
+    house = VendorHouse()
     first, second = house.lease(), house.lease()
     house.settle(first, FaultClass.RATE_LIMITED, retry_at=20.0)
     house.settle(second, FaultClass.RATE_LIMITED, retry_at=1.0)
@@ -149,7 +86,7 @@ def test_a_rate_limit_cools_the_deployment_down_and_a_shorter_hint_does_not_shor
 
 
 def test_a_refused_key_closes_the_account_for_longer_each_time() -> None:
-    house = House()
+    house = VendorHouse()
     house.settle(house.lease(), FaultClass.AUTH)
     assert house.refusal("v/b") == Refused("v/b", Cause.QUARANTINED, 300.0)
     house.now = 301.0
@@ -158,14 +95,14 @@ def test_a_refused_key_closes_the_account_for_longer_each_time() -> None:
 
 
 def test_an_unknown_model_closes_its_deployment_alone() -> None:
-    house = House()
+    house = VendorHouse()
     house.settle(house.lease(), FaultClass.NO_MODEL)
     assert house.refusal().cause is Cause.UNAVAILABLE
     house.lease("v/b")
 
 
 def test_failures_in_a_row_open_the_circuit_and_a_probe_tries_it_again() -> None:
-    house = House(consecutive=2, open_jitter=0.0)
+    house = VendorHouse(consecutive=2, open_jitter=0.0)
     for _ in range(2):
         house.settle(house.lease(), FaultClass.SERVER_ERROR)
     assert house.refusal() == Refused("v/a", Cause.OPEN, 5.0)
@@ -179,7 +116,7 @@ def test_failures_in_a_row_open_the_circuit_and_a_probe_tries_it_again() -> None
 
 
 def test_a_cancelled_probe_gives_its_turn_back() -> None:
-    house = House(consecutive=1, open_jitter=0.0)
+    house = VendorHouse(consecutive=1, open_jitter=0.0)
     house.settle(house.lease(), FaultClass.SERVER_ERROR)
     house.now = 6.0
     house.settle(house.lease(), FaultClass.CLIENT_GONE)
@@ -187,7 +124,7 @@ def test_a_cancelled_probe_gives_its_turn_back() -> None:
 
 
 def test_a_probe_that_the_rate_limit_declines_gives_its_turn_back() -> None:
-    house = House(LimitSpec(requests_per_minute=1, burst=0.0), consecutive=1, open_jitter=0.0)
+    house = VendorHouse(LimitSpec(requests_per_minute=1, burst=0.0), consecutive=1, open_jitter=0.0)
     house.settle(house.lease(), FaultClass.SERVER_ERROR)
     house.now = 6.0
     assert house.refusal().cause is Cause.LIMITED
@@ -196,14 +133,14 @@ def test_a_probe_that_the_rate_limit_declines_gives_its_turn_back() -> None:
 
 
 def test_a_desperate_request_may_probe_an_open_circuit() -> None:
-    house = House(consecutive=1)
+    house = VendorHouse(consecutive=1)
     house.settle(house.lease(), FaultClass.SERVER_ERROR)
     assert house.refusal().cause is Cause.OPEN
     assert house.lease(desperate=True).probe
 
 
 def test_a_bad_request_says_that_the_vendor_is_alive() -> None:
-    house = House(consecutive=2)
+    house = VendorHouse(consecutive=2)
     for _ in range(5):
         house.settle(house.lease(), FaultClass.SERVER_ERROR)
         house.settle(house.lease(), FaultClass.BAD_REQUEST)
@@ -211,7 +148,7 @@ def test_a_bad_request_says_that_the_vendor_is_alive() -> None:
 
 
 def test_a_crash_neither_refills_a_bucket_nor_forgets_a_cooldown_or_a_permit() -> None:
-    house = House(LimitSpec(requests_per_minute=60, burst=0.0, concurrent=2))
+    house = VendorHouse(LimitSpec(requests_per_minute=60, burst=0.0, concurrent=2))
     held = house.lease("v/a")
     house.settle(house.lease("v/b"), FaultClass.RATE_LIMITED, retry_at=50.0)
     house.rebirth()
@@ -228,7 +165,7 @@ class VendorUnderLoad(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.house = House(
+        self.house = VendorHouse(
             LimitSpec(requests_per_minute=60, burst=0.05, concurrent=self.SLOTS), consecutive=2
         )
         self.out: list[Lease] = []

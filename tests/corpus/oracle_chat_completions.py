@@ -9,6 +9,7 @@ from typing import Any
 from llm_dispatcher.actors.faults import FaultClass
 
 from . import Expected, Recording
+from .judgements import judged
 
 _USAGE = {
     "prompt_tokens": "input_tokens",
@@ -87,28 +88,6 @@ def _usage(raw: dict[str, Any]) -> dict[str, int]:
     return found
 
 
-_MESSAGES: list[tuple[int, str, FaultClass]] = [
-    (400, "maximum context length", FaultClass.CONTEXT_LENGTH),
-    (400, "content management policy", FaultClass.REFUSED),
-    (429, "exceeded your current quota", FaultClass.QUOTA_EXHAUSTED),
-    (429, "Request too large", FaultClass.TOO_LARGE),
-    (429, "", FaultClass.RATE_LIMITED),
-    (401, "", FaultClass.AUTH),
-    (403, "does not have access to model", FaultClass.NO_MODEL),
-    (403, "Country, region, or territory", FaultClass.NO_MODEL),
-    (403, "", FaultClass.AUTH),
-    (404, "", FaultClass.NO_MODEL),
-    (503, "", FaultClass.OVERLOADED),
-    (400, "", FaultClass.BAD_REQUEST),
-]
-"""Read off the recorded refusals by hand: status, words in the body, class. The first row that fits counts."""
-
-
 def expected_fault(recording: Recording) -> FaultClass:
-    """The class of a refused recording."""
-    text = recording.body.decode("utf-8", "replace")
-    return next(
-        kind
-        for status, words, kind in _MESSAGES
-        if status == recording.status and words.lower() in text.lower()
-    )
+    """The class of a refused recording. Raises `KeyError` for one that nobody has judged yet."""
+    return judged()[recording.name]

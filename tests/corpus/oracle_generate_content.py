@@ -12,6 +12,7 @@ from typing import Any
 from llm_dispatcher.actors.faults import FaultClass
 
 from . import Expected, Recording
+from .judgements import judged
 
 FOLDERS = ("gemini-generate", "vertex-generate")
 
@@ -82,36 +83,6 @@ def _usage(raw: dict[str, Any]) -> dict[str, int] | None:
     return found
 
 
-REFUSALS: dict[str, FaultClass] = {
-    "gemini-generate/braintrust-sdk-python-braintrust-wrappers-test-error-handling-0-5356d6": FaultClass.NO_MODEL,
-    "gemini-generate/crewAI-crewai-TestAgentMultimodalGemini.test-video-file-gemini-gemini-2.0-flash-0-2b06da": FaultClass.RATE_LIMITED,
-    "gemini-generate/genai-Scoreboard-gemini-flash-latest-thinking-GenSync-TopLogprobs-0-493e6a": FaultClass.BAD_REQUEST,
-    "gemini-generate/genai-Scoreboard-gemini-flash-lite-latest-GenStreamMultiModal-Video-webm-URL-0-3eac43": FaultClass.SERVER_ERROR,
-    "gemini-generate/genai-Scoreboard-gemini-flash-lite-latest-GenSyncMultiModal-Image-webp-URL-0-ae0344": FaultClass.SERVER_ERROR,
-    "gemini-generate/genai-Scoreboard-gemini-flash-lite-latest-thinking-GenStream-TopLogprobs-0-09840f": FaultClass.BAD_REQUEST,
-    "gemini-generate/genai-errors-bad-apiKey-GenStream-0-5b8a9e": FaultClass.AUTH,
-    "gemini-generate/genai-errors-bad-apiKey-GenSync-0-7559f6": FaultClass.AUTH,
-    "gemini-generate/genai-errors-bad-model-GenStream-0-c36710": FaultClass.NO_MODEL,
-    "gemini-generate/genai-errors-bad-model-GenSync-0-bb39a8": FaultClass.NO_MODEL,
-    "gemini-generate/genai-gemini-TestClient-ErrorResponse-0-cf53a0": FaultClass.DAILY_LIMIT,
-    "gemini-generate/genai-gemini-TestClient-ErrorResponse-0-d6ade6": FaultClass.NO_MODEL,
-    "gemini-generate/langchaingo-llms-googleai-TestGoogleAIErrorHandling-0-0e426a": FaultClass.AUTH,
-    "gemini-generate/mirascope-input-test-model-not-found-stream-google-gemini-2-5-flash-0-a05fa1": FaultClass.NO_MODEL,
-    "gemini-generate/req-llm-google-gemini-2-5-flash-image-object-basic-0-99e09b": FaultClass.BAD_REQUEST,
-    "gemini-generate/req-llm-google-gemini-2-5-pro-preview-tts-streaming-0-37a34b": FaultClass.BAD_REQUEST,
-    "gemini-generate/req-llm-google-gemini-2-5-pro-preview-tts-usage-0-3ff068": FaultClass.BAD_REQUEST,
-    "gemini-generate/rig-gemini-error-envelope-nonexistent-model-streaming-error-preserves-status-and-body-0-60a220": FaultClass.NO_MODEL,
-    "gemini-generate/ruby-llm-chat-real-error-scenarios-gemini-gemini-2-5-flash-handles-context-length-exceeded-errors-0-8056f6": FaultClass.RATE_LIMITED,
-    "gemini-generate/ruby-llm-chat-real-error-scenarios-gemini-gemini-2-5-flash-handles-context-length-exceeded-errors-0-aa6547": FaultClass.RATE_LIMITED,
-    "vertex-generate/opentelemetry-python-contrib-ion-genai-opentelemetry-instrumentation-vertexai-test-generate-content-invalid-temperature-0-cf0836": FaultClass.BAD_REQUEST,
-    "vertex-generate/opentelemetry-python-contrib-umentation-genai-opentelemetry-instrumentation-vertexai-test-generate-content-invalid-role-0-cce927": FaultClass.BAD_REQUEST,
-    "vertex-generate/ruby-llm-chat-real-error-scenarios-vertexai-gemini-2-5-flash-handles-context-length-exceeded-errors-1-1388d5": FaultClass.CONTEXT_LENGTH,
-    "vertex-generate/ruby-llm-chat-real-error-scenarios-vertexai-gemini-2-5-flash-handles-context-length-exceeded-errors-1-1f7bd1": FaultClass.RATE_LIMITED,
-}  # fmt: skip
-"""Every refused recording, judged by hand. The prompt that is "too long" at Gemini runs into a limit of tokens
-per minute first, so it is a rate limit; one with a limit per day among its violations is closed for the day."""
-
-
 def expected_fault(recording: Recording) -> FaultClass:
     """The class of a refused recording. Raises `KeyError` for one that nobody has judged yet."""
-    return REFUSALS[recording.name]
+    return judged()[recording.name]

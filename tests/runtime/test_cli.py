@@ -56,13 +56,13 @@ def run(*arguments: str, typed: str | None = None) -> Result:
 def test_help_names_every_command_and_shows_how_to_begin() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    assert set(main.commands) == {"serve", "check", "chat", "models"}
+    assert set(main.commands) == {"serve", "check", "chat", "models", "faults", "simulate-vendor"}
     for name in main.commands:
         assert f"\n  {name} " in result.stdout
     assert 'llm-dispatcher chat "Why is the sky blue?"' in result.stdout
 
 
-@pytest.mark.parametrize("command", ["serve", "check", "chat", "models"])
+@pytest.mark.parametrize("command", ["serve", "check", "chat", "models", "faults", "simulate-vendor"])
 def test_each_commands_help_has_examples_and_explains_its_options(command: str) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0
@@ -251,3 +251,70 @@ def test_ctrl_c_ends_a_chat_quietly_with_130(tmp_path: Path) -> None:
         _, about = chat.communicate(timeout=30)
     assert chat.returncode == 130
     assert about == b""
+
+
+# --- faults -------------------------------------------------------------------------------------
+
+
+def test_faults_prints_every_class_with_its_consequences() -> None:
+    from llm_dispatcher.actors.faults import FaultClass
+
+    result = run("faults")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    printed = {line.split()[0] for line in lines if line}
+    assert {kind.value for kind in FaultClass} <= printed
+    quota = next(line for line in lines if line.startswith("quota_exhausted "))
+    assert "account" in quota
+    assert "15 min doubling to 6 h" in quota
+    assert quota.endswith("house   503")
+
+
+def test_faults_as_json_has_the_rows_that_a_status_changes() -> None:
+    classes = json.loads(run("faults", "--json").stdout)["classes"]
+    money = {row["status"]: row["money"] for row in classes if row["class"] == "server_error"}
+    assert (money[None], money[500], money[504]) == ("unknown", "none", "unknown")
+
+
+def test_faults_explains_a_pasted_answer() -> None:
+    result = run("faults", "429", '{"error": {"code": "insufficient_quota", "message": "pay"}}')
+    assert result.exit_code == 0
+    assert result.stdout.startswith("quota_exhausted\n")
+    assert "status 429 and the word 'insufficient_quota', as said by OpenAI" in result.stdout
+    assert "account" in result.stdout
+
+
+def test_faults_reads_headers_the_body_from_standard_input_and_the_vendors_own_word(good: str) -> None:
+    arguments = ("--config", good, "--vendor", "acme", "-H", "Retry-After: 7", "-H", "x-should-retry:false")
+    result = run("faults", *arguments, "429", "-", typed='{"error": "slow down"}')
+    assert result.stdout.startswith("rate_limited\n")
+    assert "no, by the vendor's own word" in result.stdout
+    assert "7 s" in result.stdout
+
+
+def test_faults_finds_the_error_within_an_answer_of_status_200() -> None:
+    told = json.loads(run("faults", "--json", "200", '{"error": {"code": 503, "message": "busy"}}').stdout)
+    assert told["fault"]["kind"] == "overloaded"
+    assert told["consequence"]["http"] == 503
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("200", '{"choices": []}'), "an answer and no failure"),
+        (("429", "--dialect", "klingon"), "no dialect 'klingon'"),
+        (("429", "-H", "nonsense"), "is not NAME:VALUE"),
+        (("429", "--dialect", "openai", "--vendor", "x"), "exclude each other"),
+        (("99",), "not in the range"),
+    ],
+)
+def test_faults_says_what_it_cannot_explain(arguments: tuple[str, ...], words: str) -> None:
+    result = CliRunner().invoke(main, ("faults", *arguments))
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
+def test_faults_names_the_configured_vendors_when_one_is_unknown(good: str) -> None:
+    result = CliRunner().invoke(main, ("faults", "--config", good, "--vendor", "nobody", "429"))
+    assert result.exit_code == 2
+    assert "configured are acme, absent" in result.stderr

@@ -390,8 +390,8 @@ def test_arguments_that_are_streamed_in_pieces_stay_opaque() -> None:
             FaultClass.OVERLOADED,
         ),
         ({"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED"}, FaultClass.RATE_LIMITED),
-        ({"code": 500, "message": "broken", "status": "INTERNAL"}, FaultClass.IN_STREAM_ERROR),
-        ({"code": 499, "message": "cancelled", "status": "CANCELLED"}, FaultClass.IN_STREAM_ERROR),
+        ({"code": 500, "message": "broken", "status": "INTERNAL"}, FaultClass.SERVER_ERROR),
+        ({"code": 499, "message": "cancelled", "status": "CANCELLED"}, FaultClass.TIMEOUT_409),
         ("broken", FaultClass.IN_STREAM_ERROR),
     ],
 )

@@ -247,4 +247,4 @@ def test_the_longest_message_is_read_at_once_and_cut(unit: str) -> None:
 
 def test_a_code_that_is_no_status_is_not_taken_for_one() -> None:
     fault = embedded_fault({"code": 10**400, "message": ""})
-    assert (fault.status, fault.kind) == (None, FaultClass.SERVER_ERROR)
+    assert (fault.status, fault.kind) == (None, FaultClass.IN_STREAM_ERROR)
