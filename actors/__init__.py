@@ -23,5 +23,6 @@ caller closes the socket, and a crash in here breaks no stream that is under way
 
 **Rooms.** `machines` are pure state machines (bucket, breaker, restarts, ...), `policies` pure orderings of
 candidates, `faults` the table of what follows from which failure. `router`, `vendor` and `stats` are the
-actors. Nothing in here imports `llm_dispatcher.runtime`.
+actors; `tallies` (since the start) and `forms` (lately) are what the statistics keep. Nothing in here imports
+`llm_dispatcher.runtime`.
 """

@@ -309,8 +309,10 @@ class Gauge:
     def pessimise(self, now: float, in_flight: int = 0) -> None:
         """Start again from what is safe: nothing left in any bucket, the fewest calls at once, and closed for as long as
         anything still says so. `in_flight`: slots that are known to be out."""
+        latest = now + _HORIZON
+        self.quarantines = {kind: each for kind, each in self.quarantines.items() if each.until <= latest}
         known = [self.closed_until, self.day.until, *[each.until for each in self.quarantines.values()]]
-        self.closed_until = max((each for each in known if each <= now + _HORIZON), default=-math.inf)
+        self.closed_until = max((each for each in known if each <= latest), default=-math.inf)
         self.in_flight = in_flight
         if self.spec.concurrent is not None or self.spec.adaptive:
             slots = self._configured_slots() or self._slots_in_use()

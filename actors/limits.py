@@ -71,6 +71,8 @@ class LimitSpec(Struct, frozen=True, kw_only=True):
     """Whether the number of calls at once also learns from overload: down to one, never above `concurrent`."""
     burst: float = 0.1
     """The share of a minute's requests that may start at once. Of the rest, a whole minute's (day's, hour's) may."""
+    strict: bool = False
+    """Requests reserve the most that they may use, and not what is expected: see `Demand.strict`."""
     shared: bool = False
     """Somebody else uses the account too: only 95 % of the vendor's limits are used."""
     ramp_floor: int | None = None

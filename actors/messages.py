@@ -104,10 +104,10 @@ class Route(Ask["Lease | NoLease"], frozen=True, kw_only=True):
     begun: float = 0.0
     """When the caller asked."""
     streamed: bool = False
+    hedged: bool = False
+    """Whether a slow attempt may be raced by a second one."""
     strict: bool = False
     """Reserve the most that may come back, not what is expected."""
-    dollars: Mapping[str, float] | None = None
-    """What the request may cost, by deployment, where money is limited."""
 
     def fingerprint(self) -> Hashable:
         """See `letters.Ask`."""
@@ -421,6 +421,8 @@ class Outcome(Tell, frozen=True, kw_only=True):
     request_seconds: float = 0.0
     spent: Spent = Spent()
     streamed: bool = False
+    hedged: bool = False
+    """Whether a slow attempt may be raced by a second one."""
     attempt: int = 1
     """Which attempt of its request it was, from 1; 0 when there was none."""
     last: bool = True

@@ -83,7 +83,6 @@ class Router:
         self._vendors = vendors
         self._rng = rng
         selections = (*table.names.values(), *table.modes.values())
-        self._hedges = any(each.hedge for each in selections)
         self._candidates = {
             each.deployment: each for selection in selections for each in selection.candidates
         }
@@ -259,11 +258,10 @@ class Router:
     def _hedge_after(self, deployment: str, way: Declined) -> float | None:
         """When a second attempt beside one at this deployment is worth its price."""
         route = way.route
-        if not self._hedges or way.desperate or route.hedge is not None:
+        if not route.hedged or way.desperate or route.hedge is not None:
             return None
-        selection = self._table.select(route)
         candidate = self._candidates.get(deployment)
-        if selection is None or not selection.hedge or candidate is None:
+        if candidate is None:
             return None
         rankings = self._state.rankings
         delays = rankings.hedge_after if route.streamed else rankings.plain_hedge_after

@@ -6,7 +6,6 @@ import fnmatch
 from collections.abc import Mapping
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from .messages import Route
 from .policies import Candidate
@@ -17,14 +16,12 @@ __all__ = ["RoutingRule", "RoutingTable", "Selection"]
 class Selection(Struct, frozen=True):
     """What one name stands for: its candidates, in the configured order, and the policy that orders them.
 
-    Candidates below `minimum_quality` come after all others. `hedge`: whether a slow attempt may be raced by a second
-    one.
+    Candidates below `minimum_quality` come after all others.
     """
 
     candidates: tuple[Candidate, ...]
     policy: str
     minimum_quality: float = 0.0
-    hedge: bool = False
 
 
 class RoutingRule(Struct, frozen=True, kw_only=True):
@@ -70,10 +67,5 @@ class RoutingTable(Struct, frozen=True):
             mode = self.modes.get(route.mode)
             if mode is None:
                 return None
-            selection = replace(
-                selection,
-                policy=mode.policy,
-                minimum_quality=mode.minimum_quality,
-                hedge=selection.hedge or mode.hedge,
-            )
-        return selection if policy is None else replace(selection, policy=policy, minimum_quality=0.0)
+            selection = Selection(selection.candidates, mode.policy, mode.minimum_quality)
+        return selection if policy is None else Selection(selection.candidates, policy)

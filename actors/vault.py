@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from .gauge import Demand, Gauge, LimitModel, LimitSpec
-from .limits import LIMIT_MODELS
+from .gauge import Demand, Gauge
+from .limits import LIMIT_MODELS, LimitSpec
 from .machines.breaker import BreakerSettings, CircuitBreaker, Permit, State
 from .machines.pace import Pace
 from .machines.throttle import AdaptiveThrottle
@@ -36,6 +36,8 @@ class DeploymentSpec(Struct, frozen=True, kw_only=True):
     account: str
     model: str = ""
     limits: LimitSpec = LimitSpec()
+    prices: tuple[float, float] = (0.0, 0.0)
+    """Dollars per token of input and of output, for limits on money; 0 where they are not known."""
 
 
 class VendorSpec(Struct, frozen=True, kw_only=True):
@@ -44,7 +46,8 @@ class VendorSpec(Struct, frozen=True, kw_only=True):
     name: str
     deployments: tuple[DeploymentSpec, ...]
     account_limits: LimitSpec = LimitSpec()
-    limit_model: LimitModel = LIMIT_MODELS["default"]
+    limit_model: str = "default"
+    """How it counts: a row of `limits.LIMIT_MODELS`."""
     breaker: BreakerSettings = BreakerSettings()
 
 
@@ -60,8 +63,10 @@ class DeploymentState:
         estimates: TokenEstimates,
     ) -> None:
         self.name = spec.name
+        self.prices = spec.prices
+        self.strict = spec.limits.strict or vendor.account_limits.strict
         self.account = account
-        self.own = Gauge(spec.limits, vendor.limit_model)
+        self.own = Gauge(spec.limits, LIMIT_MODELS[vendor.limit_model])
         self.breaker = CircuitBreaker(vendor.breaker)
         self.throttle = AdaptiveThrottle()
         self.traffic = RollingWindow(vendor.breaker.window, 6, ("sent",))
@@ -99,9 +104,8 @@ class VendorState:
 
     def __init__(self, spec: VendorSpec) -> None:
         self.spec = spec
-        self.accounts = {
-            each.account: Gauge(spec.account_limits, spec.limit_model) for each in spec.deployments
-        }
+        counting = LIMIT_MODELS[spec.limit_model]
+        self.accounts = {each.account: Gauge(spec.account_limits, counting) for each in spec.deployments}
         models = {each.model for each in spec.deployments}
         paces = {model: Pace(len(SIZE_CLASSES) + 1) for model in models}
         estimates = {model: TokenEstimates() for model in models}

@@ -199,16 +199,12 @@ class Vendor:
 
     @staticmethod
     def _demand(deployment: DeploymentState, message: Reserve, now: float) -> Demand:
-        route, estimates = message.route, deployment.estimates
+        route, estimates, prices = message.route, deployment.estimates, deployment.prices
         most = float(route.output_tokens)
-        return Demand(
-            1.0,
-            estimates.expected_input(route.input_tokens),
-            estimates.expected_output(most, now),
-            most,
-            route.dollars.get(deployment.name, 0.0) if route.dollars else 0.0,
-            route.strict,
-        )
+        tokens = estimates.expected_input(route.input_tokens)
+        dollars = tokens * prices[0] + most * prices[1]
+        strict = route.strict or deployment.strict
+        return Demand(1.0, tokens, estimates.expected_output(most, now), most, dollars, strict)
 
     @staticmethod
     def _too_long(

@@ -1,32 +1,33 @@
 """One lease, one HTTP exchange, one settlement.
 
-An `Attempt` is used as a context manager around one exchange with one deployment, in the task of whoever
-asked. However it is left (an answer, a fault, a cancellation), the connection is given back or closed, and the
-vendor's actor is told once how it ended and what was used.
+An `Attempt` makes one exchange with one deployment, in the task of whoever asked: `begin` brings the whole answer, or
+a stream's first content; `read` the rest of the stream. However it ends (an answer, a fault, a cancellation), its owner
+calls `settle`, which tells the vendor's actor once how it ended and what was used and does not wait, and `close`, which
+gives back the connection.
 
-Each phase has its own clock: until the first content, between contents, and the whole request's deadline.
-The clock for the vendor's silence runs only while we are reading, so a caller who is slow to take what he
+Each phase has its own clock: until the first content, between contents (`pace`), and the whole request's deadline.
+The clocks for the vendor's silence run only while we are reading, so a caller who is slow to take what he
 asked for is not held against the vendor.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import AsyncIterable, AsyncIterator
-from types import TracebackType
-from typing import Final, Self
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Final
 
 import httpx
 import trio
 
 from ..actors.faults import FaultClass
-from ..actors.messages import FirstContent, Lease, Settle, Spent, Used
+from ..actors.messages import FirstContent, Headroom, Lease, Settle, Spent
 from .canon import (
     CONTENT_EVENTS,
     Completion,
     Event,
     Failed,
     Fault,
+    Finished,
     OpaqueDelta,
     Request,
     Usage,
@@ -35,45 +36,26 @@ from .canon import (
 from .clock import wall_now
 from .deployment import Deployment
 from .dialects import Answer, Decoder, Unsupported, VendorFault
-from .estimate import BYTES_PER_TOKEN
-from .prices import cost_of
+from .dialects.headroom import headroom
+from .emptiness import ends_without_content, is_empty
+from .estimate import characters_of, most_tokens
+from .exchange import MOST_BODY, body_of, broken, read_refusal, read_whole, unsent
+from .money import Bill
+from .pace import Pace
 from .reply import AttemptRecord
-from .wire.client_errors import NameNotResolved, StaleConnection, TLSFailed
 
 __all__ = ["Attempt"]
 
-_MOST_BODY: Final = 64 * 2**20
-_MOST_REFUSAL: Final = 64 * 2**10
-"""Bytes of a whole answer, and of a refusal, that are read at most."""
-
 _LINGER: Final = 0.1
-"""Seconds for which the end of a body is waited for after the vendor's last event."""
-
-_BY_EXCEPTION: Final[tuple[tuple[type[Exception], FaultClass], ...]] = (
-    (StaleConnection, FaultClass.STALE_CONNECTION),
-    (TLSFailed, FaultClass.TLS),
-    (NameNotResolved, FaultClass.CONNECT),
-    (httpx.ConnectError, FaultClass.CONNECT),
-    (httpx.ConnectTimeout, FaultClass.CONNECT),
-    (httpx.ProxyError, FaultClass.CONNECT),
-    (httpx.ReadTimeout, FaultClass.TTFT_TIMEOUT),
-    (httpx.RemoteProtocolError, FaultClass.MALFORMED),
-    (httpx.DecodingError, FaultClass.MALFORMED),
-    (httpx.PoolTimeout, FaultClass.LOCAL),
-)
-"""What a transport's exception means; the first row that fits counts. Anything else: the connection broke."""
-
-
-def _stream_of(response: httpx.Response) -> AsyncIterable[bytes]:
-    """The body as it arrives. Not `aiter_raw`, whose generator would have to be closed when it is left early."""
-    body = response.stream
-    if not isinstance(body, AsyncIterable):
-        raise TypeError("the transport's answer has no asynchronous body")
-    return body
+"""Seconds for which the end of a body is waited for after the vendor's last event, and for a connection to close."""
+_GONE: Final = "the caller went away"
 
 
 class Attempt:
-    """See the module's docstring. `deadline` is the whole request's, on the event loop's clock."""
+    """See the module's docstring. `deadline` is the whole request's, on the event loop's clock.
+
+    `fresh`: not on a connection that was used before.
+    """
 
     def __init__(
         self,
@@ -84,27 +66,39 @@ class Attempt:
         stream: bool,
         deadline: float,
         input_estimate: int,
+        fresh: bool = False,
     ) -> None:
         self.deployment = deployment
         self.lease = lease
         self.dropped: tuple[str, ...] = ()
         self.first_token: float | None = None
         self.seconds = 0.0
-        self.usage: Usage | None = None
         self.fault: Fault | None = None
+        self.completion: Completion | None = None
+        """The answer, if it is not streamed."""
+        self.ready: deque[Event] = deque()
+        """The events that `begin` brought, if it is streamed."""
+        self.superseded = False
+        self.settled = False
+        self.left = False
+        """Whether it was read on after its caller had left."""
+        self.bill = Bill(deployment.model.price, input_estimate, self._most, request.n or 1)
         self._request = request
         self._stream = stream
         self._deadline = deadline
-        self._input_estimate = input_estimate
+        self._fresh = fresh
         self._started_at = 0.0
         self._sent = False
         self._ended = False
-        self._settled = False
-        self._characters = 0
+        self._broken_off = False
+        self._finishes: list[Finished] = []
+        self._size = 0
+        self._status: int | None = None
+        self._headroom: Headroom | None = None
         self._response: httpx.Response | None = None
         self._pieces: AsyncIterator[bytes] | None = None
         self._decoder: Decoder | None = None
-        self._patience = 0.0
+        self._pace: Pace | None = None
 
     @property
     def committed(self) -> bool:
@@ -116,92 +110,90 @@ class Attempt:
         """Whether the vendor's answer is complete."""
         return self._ended
 
-    # --- lifetime ---------------------------------------------------------------------------
+    @property
+    def spent(self) -> Spent:
+        """Tokens and money, once settled."""
+        return self.bill.spent
 
-    async def __aenter__(self) -> Self:
-        return self
+    def _most(self) -> Usage:
+        model = self.deployment.model
+        return most_tokens(self._request, int(model.max_output or model.context))
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self._settle()
-            if self._ended and self._pieces is not None:
-                await self._read_out(self._pieces)
-        finally:
-            if self._response is not None:
-                await self._response.aclose()
+    # --- the end ----------------------------------------------------------------------------
+
+    def settle(self, *, superseded: bool = False) -> None:
+        """Tell the vendor's actor how it ended, once. Does not wait, so that a cancelled task can do it too."""
+        if self.settled:
+            return
+        self.settled = True
+        self.superseded = superseded
+        now = trio.current_time()
+        self.seconds = now - self._started_at if self._sent else 0.0
+        if self._ended:
+            self.fault = Fault(kind=FaultClass.CLIENT_GONE, message=_GONE) if self.left else None
+        else:
+            self.fault = self.fault or self._abandoned(now)
+        self.bill.settle(self.fault, complete=self._ended)
+        self.deployment.mailbox.tell(self._settlement(None if self._ended else self.fault, now))
+
+    def _settlement(self, fault: Fault | None, now: float) -> Settle:
+        retry_after = day_ends_in = None
+        if fault is not None:
+            retry_after, day_ends_in = fault.retry_after, fault.day_ends_in
+        return Settle(
+            permit=self.lease.permit,
+            deployment=self.lease.deployment,
+            fault=None if fault is None else fault.kind,
+            status=self._status,
+            committed=self.committed,
+            sent=self._sent,
+            retry_at=None if retry_after is None else now + retry_after,
+            day_ends_at=None if day_ends_in is None else now + day_ends_in,
+            used=self.bill.used(),
+            exact=not self.bill.spent.estimated,
+            headroom=self._headroom,
+            seconds=self.seconds,
+        )
+
+    def _abandoned(self, now: float) -> Fault:
+        """Why an attempt was left without an end: its deadline passed, a hedge was faster, or its caller went away."""
+        if self.superseded:
+            return Fault(kind=FaultClass.CLIENT_GONE, message="another vendor answered first")
+        if self._sent and now >= self._deadline and not self.committed and not self.left:
+            return Fault(kind=FaultClass.TTFT_TIMEOUT, message="no answer before the request's deadline")
+        return Fault(kind=FaultClass.CLIENT_GONE, message=_GONE)
+
+    async def close(self) -> None:
+        """Give back the connection, or close it. Takes at most a tenth of a second for either, also when cancelled."""
+        pieces, response = self._pieces, self._response
+        if response is None:
+            return
+        if self._ended and pieces is None:
+            # The body of a whole answer has been read to its end: there is nothing to wait for.
+            await response.aclose()
+            return
+        if self._ended and pieces is not None:
+            with trio.CancelScope(deadline=trio.current_time() + _LINGER, shield=True):
+                await self._read_out(pieces)
+        with trio.CancelScope(deadline=trio.current_time() + _LINGER, shield=True):
+            await response.aclose()
 
     @staticmethod
     async def _read_out(pieces: AsyncIterator[bytes]) -> None:
-        """Read what is left of a complete stream's body, for a moment: its end lets the connection be used again."""
-        with trio.move_on_after(_LINGER):
-            try:
-                while await anext(pieces, b""):
-                    pass
-            except httpx.HTTPError:
-                return
-
-    def _settle(self) -> None:
-        """Tell the vendor's actor how it ended. Sync, so that a cancelled task can do it too."""
-        if self._settled:
+        """Read what is left of a complete stream's body: its end lets the connection be used again."""
+        try:
+            while await anext(pieces, b""):
+                pass
+        except httpx.HTTPError:
             return
-        self._settled = True
-        now = trio.current_time()
-        self.seconds = now - self._started_at if self._sent else 0.0
-        fault = None if self._ended else self.fault or self._abandoned(now)
-        self.fault = fault
-        hint = fault.retry_after if fault is not None else None
-        self.deployment.mailbox.tell(
-            Settle(
-                permit=self.lease.permit,
-                deployment=self.lease.deployment,
-                fault=fault.kind if fault is not None else None,
-                committed=self.committed,
-                sent=self._sent,
-                retry_at=None if hint is None else now + hint,
-                used=None if self.usage is None else self._used(self.usage),
-                seconds=self.seconds,
-            )
-        )
 
-    @staticmethod
-    def _used(usage: Usage) -> Used:
-        return Used(usage.input_tokens, usage.cache_read_tokens, usage.output_tokens)
+    def leave(self, _then: Callable[[], None], /) -> bool:
+        """The caller has left: whether the attempt goes on without him, to call its argument at its end."""
+        return False
 
-    def _abandoned(self, now: float) -> Fault:
-        """Why an attempt was left without an end: its deadline passed, or its caller went away."""
-        if self._sent and now >= self._deadline:
-            return Fault(kind=FaultClass.TTFT_TIMEOUT, message="no answer before the request's deadline")
-        return Fault(kind=FaultClass.CLIENT_GONE, message="the caller went away")
-
-    def spent(self) -> Spent:
-        """Tokens and money of this attempt: what the vendor reported, else the house's own count.
-
-        A failure that is known to be free costs nothing; one after content had begun costs at least
-        what was seen to pass.
-        """
-        usage = self.usage
-        if usage is None and self.fault is not None and not self.committed:
-            return Spent(cost=cost_of(Usage(), self.deployment.model.price))
-        estimated = usage is None
-        if usage is None:
-            usage = Usage(
-                input_tokens=self._input_estimate,
-                output_tokens=math.ceil(self._characters / BYTES_PER_TOKEN),
-            )
-        return Spent(
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            cache_read_tokens=usage.cache_read_tokens,
-            reasoning_tokens=usage.reasoning_tokens,
-            cost=cost_of(usage, self.deployment.model.price),
-            estimated=estimated,
-        )
-
-    def record(self, spent: Spent) -> AttemptRecord:
-        """This attempt for the caller to read."""
-        fault = self.fault
+    def record(self) -> AttemptRecord:
+        """This attempt for the caller to read, once settled."""
+        fault, spent = self.fault, self.bill.spent
         return AttemptRecord(
             vendor=self.deployment.vendor,
             deployment=self.deployment.name,
@@ -209,50 +201,82 @@ class Attempt:
             message=None if fault is None else fault.message,
             seconds=self.seconds,
             first_token=self.first_token,
-            usage=self.usage,
+            usage=self.bill.usage,
             cost=spent.cost,
+            bill=self.bill.state.value,
+            ceiling=spent.ceiling,
+            superseded=self.superseded,
         )
 
     # --- the exchange -----------------------------------------------------------------------
 
-    async def wait_for_start(self) -> None:
-        """Wait until the lease begins."""
+    async def begin(self) -> None:
+        """Wait for the lease to begin, and for the answer: the whole of it, or a stream up to its first content.
+
+        Raises `VendorFault`, or `Unsupported` before anything was sent. The caller's scope keeps the deadline.
+        """
         if self.lease.start_at > trio.current_time():
             await trio.sleep_until(self.lease.start_at)
+        if not self._stream:
+            await self._complete()
+            return
+        await self._open()
+        while True:
+            # Not `self.read`: who carries out the steps elsewhere has this one carried out as a whole.
+            events = await Attempt.read(self)
+            self.ready.extend(events)
+            if self.fault is not None:
+                # What came with the fault has not been handed out: another vendor can still take over.
+                raise VendorFault(self.fault)
+            if self.committed or self._ended:
+                return
 
-    async def complete(self) -> Completion:
-        """The whole answer. Raises `VendorFault`, or `Unsupported` before anything was sent.
-
-        The caller's scope keeps the request's deadline.
-        """
-        body = await self._read_body(await self._send(), _MOST_BODY)
+    async def _complete(self) -> None:
+        pieces = await self._send()
         try:
+            body = await read_whole(pieces, MOST_BODY)
             completion = self.deployment.dialect.completion(body)
         except VendorFault as refusal:
             self.fault = refusal.fault
             raise
-        self.usage = completion.usage
+        if completion.usage is not None:
+            self.bill.report(completion.usage)
+        else:
+            for choice in completion.choices:
+                self.bill.count(1, characters_of(choice.parts))
+        if is_empty(completion, self._request):
+            raise self._failed(FaultClass.EMPTY_OK, "the answer is empty")
+        self.completion = completion
         self._ended = True
-        return completion
 
-    async def open(self) -> None:
-        """Send the request and wait for the vendor to begin. Raises as `complete` does."""
-        self._patience = float(self.deployment.timeouts.first_token)
+    async def _open(self) -> None:
+        timeouts = self.deployment.timeouts
+        first = float(timeouts.first_token)
+        pace = self._pace = Pace(first, float(timeouts.between_tokens), timeouts.least_pace)
         begun = trio.current_time()
-        with trio.CancelScope(deadline=begun + self._patience) as scope:
+        with trio.CancelScope(deadline=begun + first) as scope:
             self._pieces = await self._send()
             self._decoder = self.deployment.dialect.decoder()
         if scope.cancelled_caught:
             raise self._failed(FaultClass.TTFT_TIMEOUT, "no answer in time")
-        self._patience -= trio.current_time() - begun
+        pace.passed(trio.current_time() - begun)
 
     async def read(self) -> list[Event]:
-        """The next events; empty when the answer is complete. Raises `VendorFault`, also when it was cut."""
+        """The next events; empty when the answer is complete. Raises `VendorFault`, also when it was cut.
+
+        A fault that came in one piece with events is raised by the next call.
+        """
         decoder, pieces = self._decoder, self._pieces
+        if self.fault is not None:
+            raise VendorFault(self.fault)
         if decoder is None or pieces is None or self._ended:
             return []
+        if self._broken_off:
+            # The transport closed the connection then: what follows is lost, and this is no end.
+            raise self._failed(FaultClass.CLIENT_GONE, "the reading was broken off by the caller")
         while True:
             piece = await self._next_piece(pieces)
+            self._size += len(piece)
             events = decoder.feed(piece) if piece else decoder.close()
             self._observe(events)
             last = events[-1] if events else None
@@ -263,42 +287,60 @@ class Attempt:
                     raise VendorFault(self.fault)
                 return events
             if not piece or decoder.finished:
+                if self.first_token is None and ends_without_content(self._finishes, self._request):
+                    raise self._failed(FaultClass.EMPTY_OK, "the stream ended without any content")
                 self._ended = True
                 return events
+            if self._size > MOST_BODY:
+                raise self._failed(FaultClass.OVERSIZED, f"the stream is longer than {MOST_BODY} bytes")
             if events:
                 return events
 
-    def pending_fault(self) -> Fault | None:
-        """A fault that came in one piece with events that have been handed out already."""
-        return None if self._ended else self.fault
-
     async def _next_piece(self, pieces: AsyncIterator[bytes]) -> bytes:
         """The next bytes of the body; empty at its end."""
+        pace = self._pace
+        if pace is None:
+            return b""
         begun = trio.current_time()
-        with trio.CancelScope(deadline=min(self._deadline, begun + self._patience)) as scope:
-            try:
+        until = begun + pace.left
+        if self.first_token is not None:
+            # Before that the scope of whoever makes the attempts keeps the deadline.
+            until = min(until, self._deadline)
+        try:
+            with trio.CancelScope(deadline=until) as scope:
                 piece = await anext(pieces, b"")
-            except httpx.HTTPError as error:
-                raise self._broken(error, FaultClass.TRUNCATED) from error
+        except httpx.HTTPError as error:
+            raise self._broken(error, FaultClass.TRUNCATED) from error
+        except trio.Cancelled:
+            self._broken_off = True
+            raise
         if scope.cancelled_caught:
-            kind = FaultClass.STALLED if self.committed else FaultClass.TTFT_TIMEOUT
-            raise self._failed(kind, "the vendor went silent")
-        self._patience -= trio.current_time() - begun
+            if until >= self._deadline:
+                raise self._failed(FaultClass.LOCAL, "the request's deadline came before the answer's end")
+            raise self._failed(pace.overrun, "the vendor went silent, or nearly so")
+        pace.passed(trio.current_time() - begun)
         return piece
 
     def _observe(self, events: list[Event]) -> None:
         """Note what the events say of the attempt: the first content, the usage, the vendor's liveliness."""
-        content = False
+        content = characters = 0
+        usage: Usage | None = None
         for event in events:
             kind = type(event)
             if kind in CONTENT_EVENTS or (isinstance(event, OpaqueDelta) and event.content):
-                content = True
-                self._characters += len(getattr(event, "text", "")) + len(getattr(event, "arguments", ""))
+                content += 1
+                characters += len(getattr(event, "text", "")) + len(getattr(event, "arguments", ""))
             elif isinstance(event, UsageReported):
-                self.usage = event.usage
-        if not content:
+                usage = event.usage
+            elif isinstance(event, Finished):
+                self._finishes.append(event)
+                self.bill.finish()
+        if usage is not None:
+            self.bill.report(usage)
+        if not content or self._pace is None:
             return
-        self._patience = float(self.deployment.timeouts.between_tokens)
+        self.bill.count(content, characters)
+        self._pace.content(content)
         if self.first_token is None:
             self.first_token = trio.current_time() - self._started_at
             self.deployment.mailbox.tell(
@@ -307,44 +349,32 @@ class Attempt:
 
     async def _send(self) -> AsyncIterator[bytes]:
         """Send the request and read the answer's head; the body comes back, a refusal is read and raised."""
-        built = self.deployment.dialect.build(self._request, stream=self._stream)
+        dialect = self.deployment.dialect
+        built = dialect.build(self._request, stream=self._stream)
         self.dropped = built.dropped
         request = built.request
         request.extensions = {"timeout": {"connect": float(self.deployment.timeouts.connect)}}
+        if self._fresh:
+            request.extensions["fresh"] = True
         self._started_at = trio.current_time()
         self._sent = True
+        self.bill.send()
         try:
             self._response = response = await self.deployment.transport.handle_async_request(request)
-        except httpx.ConnectError as error:
-            self._sent = False
-            raise self._broken(error, FaultClass.CONNECT) from error
         except httpx.HTTPError as error:
+            if unsent(error):
+                self._sent = False
+                self.bill.unsend()
             raise self._broken(error, FaultClass.SERVER_ERROR) from error
-        body_pieces = aiter(_stream_of(response))
+        self._status = response.status_code
+        self._headroom = headroom(response.headers.raw)
+        pieces = body_of(response)
         if response.status_code != 200:
-            body = await self._read_body(body_pieces, _MOST_REFUSAL, cut=True)
+            body = await read_refusal(pieces)
             headers = {name.lower(): value for name, value in response.headers.items()}
-            answer = Answer(response.status_code, headers, body, wall_now())
-            self.fault = self.deployment.dialect.fault(answer)
+            self.fault = dialect.fault(Answer(response.status_code, headers, body, wall_now()))
             raise VendorFault(self.fault)
-        return body_pieces
-
-    async def _read_body(self, source: AsyncIterator[bytes], most: int, *, cut: bool = False) -> bytes:
-        """The whole body, at most `most` bytes: more are cut off, or are a fault."""
-        pieces: list[bytes] = []
-        size = 0
-        try:
-            while piece := await anext(source, b""):
-                pieces.append(piece)
-                size += len(piece)
-                if size > most:
-                    if cut:
-                        break
-                    raise self._failed(FaultClass.OVERSIZED, f"the answer is larger than {most} bytes")
-        except httpx.HTTPError as error:
-            if not cut:
-                raise self._broken(error, FaultClass.TRUNCATED) from error
-        return b"".join(pieces)[:most]
+        return pieces
 
     # --- failing ----------------------------------------------------------------------------
 
@@ -353,11 +383,8 @@ class Attempt:
         return VendorFault(self.fault)
 
     def _broken(self, error: httpx.HTTPError, otherwise: FaultClass) -> VendorFault:
-        kind = next((kind for exception, kind in _BY_EXCEPTION if isinstance(error, exception)), otherwise)
-        if kind is FaultClass.MALFORMED and otherwise is FaultClass.TRUNCATED:
-            # A body that ends before its declared length reads as a protocol error: it was cut.
-            kind = otherwise
-        return self._failed(kind, str(error) or type(error).__name__)
+        self.fault = broken(error, otherwise)
+        return VendorFault(self.fault)
 
     def unsupported(self, error: Unsupported) -> Fault:
         """Note that this vendor cannot say what was asked: another might."""

@@ -43,7 +43,9 @@ __all__ = [
     "Refusal",
     "RefusalDelta",
     "Request",
+    "Restarted",
     "Role",
+    "Seam",
     "Text",
     "TextDelta",
     "Thinking",
@@ -63,6 +65,13 @@ FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filte
 """Why an answer ended. `pause`: the vendor stopped a long server-side turn and expects to be asked to
 go on; `content_filter` covers the vendor's refusals and safety stops; `other`: a reason that this
 version does not know (the vendor's own word stands beside it)."""
+
+Criticality: TypeAlias = Literal["critical_plus", "critical", "sheddable_plus", "sheddable"]
+"""How much a request matters when there is not room for all, from the one kept longest to the one dropped first."""
+
+Midstream: TypeAlias = Literal["error", "continue", "restart"]
+"""After a break in the middle of a stream: it ends with an error; another vendor goes on where it broke; or
+another begins anew, after a `Restarted` that takes back everything before it."""
 
 
 # --- what a message is made of ------------------------------------------------------------------
@@ -219,7 +228,12 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     top_logprobs: int | None = None
     reasoning: Reasoning | None = None
     user: str | None = None
+    criticality: Criticality = "critical"
     timeout: float | None = None
+    hedge: bool | None = None
+    """Whether a second vendor may be asked when the first is slow; None: as the route or mode says."""
+    midstream: Midstream | None = None
+    """What becomes of a stream that breaks after content was delivered; None: as the route or mode says."""
     extra: dict[str, dict[str, Any]] = {}
     """Per wire format (`chat_completions`, `messages`, `generate_content`): top-level fields of the
     body that have no canonical word. They are sent to vendors of that format and to no others."""
@@ -423,6 +437,27 @@ class Failed(Struct, frozen=True, tag="failed"):
     fault: Fault
 
 
+class Seam(Struct, frozen=True, tag="seam"):
+    """The stream broke here, and another deployment goes on with the text (`Midstream`, `continue`)."""
+
+    before: str
+    """The deployment that broke off."""
+    after: str
+    model: str
+    """The model that goes on."""
+    reason: str
+    """The class of the fault."""
+
+
+class Restarted(Struct, frozen=True, tag="restarted"):
+    """The stream broke: everything before this is void, and another deployment begins anew. Fields as of `Seam`."""
+
+    before: str
+    after: str
+    model: str
+    reason: str
+
+
 Event: TypeAlias = (
     Opened
     | TextDelta
@@ -433,6 +468,8 @@ Event: TypeAlias = (
     | Finished
     | UsageReported
     | Failed
+    | Seam
+    | Restarted
 )
 
 CONTENT_EVENTS = frozenset({TextDelta, ThinkingDelta, RefusalDelta, ToolCallDelta})

@@ -25,3 +25,5 @@ class Deployment(Struct, frozen=True, kw_only=True):
     timeouts: Timeouts
     mailbox: Mailbox[Any]
     """The vendor's actor, which every attempt is settled with."""
+    drains: bool = False
+    """Whether an answer is read to its end when the caller has left (`on_disconnect`)."""

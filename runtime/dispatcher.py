@@ -13,14 +13,15 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from os import PathLike
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import httpx
 import structlog
 import trio
 
 from ..actors.machines.backoff import Backoff
-from ..actors.machines.budget import RetryBudget
+from ..actors.machines.budget import ClassedBudget
+from ..actors.machines.hedge import HedgeBudget
 from ..actors.mailbox import Mailbox, serve
 from ..actors.messages import VendorReport, VendorSnapshot
 from ..actors.policies import POLICIES, Policy
@@ -29,14 +30,17 @@ from ..actors.stats import Ledger, Statistics, Stats
 from ..actors.supervisor import Child, ChildStatistics, Supervisor
 from ..actors.vendor import Vendor as VendorActor
 from ..actors.vendor import VendorState
-from .canon import Request
+from .canon import Criticality, Request
 from .config import Config, ConfigError, Loaded, Problem, Vendor, load, load_mapping
 from .config.serving import serving
 from .deployment import Deployment
+from .detached import Background
 from .dialects import Dialect, dialect_class
-from .dispatch import EventStream, House, RetryPolicy, answer
+from .dispatch import answer
+from .house import House, RetryPolicy, conducts
 from .plan import Planned, plan_deployments, routing_table, vendor_spec
 from .reply import Reply
+from .stream import EventStream
 
 __all__ = ["Dispatcher"]
 
@@ -44,6 +48,8 @@ log = structlog.get_logger("llm_dispatcher.dispatcher")
 
 _MOST_OUTCOMES = 100_000
 """Outcomes that may wait for the statistics; further ones are dropped and counted."""
+_GRACE = 1.0
+"""Seconds that the end of everything that outlasts its request may take."""
 
 
 class Dispatcher:
@@ -69,6 +75,7 @@ class Dispatcher:
         self._mailboxes: dict[str, Mailbox[Any]] = {}
         self._states: dict[str, VendorState] = {}
         self._supervisor: Supervisor | None = None
+        self._background = Background()
         self._stack = AsyncExitStack()
         self._nursery_manager: Any = None
         self._nursery: trio.Nursery | None = None
@@ -113,6 +120,7 @@ class Dispatcher:
         self._nursery_manager = trio.open_nursery()
         self._nursery = await self._nursery_manager.__aenter__()
         await self._nursery.start(self._supervisor.run)
+        await self._nursery.start(self._background.run)
         return self
 
     async def __aexit__(
@@ -121,6 +129,8 @@ class Dispatcher:
         nursery = self._nursery
         if nursery is None:
             return False
+        # While the actors still live, so that what is broken off here is settled.
+        await self._background.stop(_GRACE)
         nursery.cancel_scope.cancel()
         self._house = None
         for mailbox in self._mailboxes.values():
@@ -181,7 +191,7 @@ class Dispatcher:
     def _make_house(
         self, router: Mailbox[Any], stats: Mailbox[Any], deployments: Mapping[str, Deployment]
     ) -> House:
-        retry, backoff = self.config.retry, self.config.retry.backoff
+        retry, backoff, hedging = self.config.retry, self.config.retry.backoff, self.config.hedging
         return House(
             router=router,
             stats=stats,
@@ -191,7 +201,10 @@ class Dispatcher:
                 float(retry.longest_hint),
                 Backoff(backoff.kind, float(backoff.base), float(backoff.cap), backoff.jitter),
             ),
-            budget=RetryBudget(retry.budget, retry.floor),
+            budget=ClassedBudget(get_args(Criticality), retry.budget, retry.floor),
+            hedges=HedgeBudget(hedging.share, float(hedging.dollars)),
+            background=self._background,
+            conducts=conducts(self.config),
             default_timeout=float(self.config.timeouts.total),
             long_context=int(self.config.long_context),
             rng=self._rng,
@@ -209,6 +222,7 @@ class Dispatcher:
             transport=transports[vendor.name],
             timeouts=vendor.timeouts or self.config.timeouts,
             mailbox=mailbox,
+            drains=vendor.on_disconnect == "drain",
         )
 
     @staticmethod

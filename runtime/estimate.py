@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
-from .canon import Image, Message, Request, Text, Thinking, ToolCall, ToolResult
+from .canon import Image, Message, Part, Refusal, Request, Text, Thinking, ToolCall, ToolResult, Usage
 
-__all__ = ["Facts", "facts_of"]
+__all__ = ["BYTES_PER_TOKEN", "Facts", "characters_of", "facts_of", "most_tokens"]
 
 BYTES_PER_TOKEN: Final = 3.5
 """Characters a token, for a mixture of prose and code: on the safe side for English."""
 _MESSAGE_TOKENS: Final = 4
 _IMAGE_TOKENS: Final = 1000
 """What vendors charge for one image of common size: 765 (OpenAI, 1024 x 1024), 1,600 (Anthropic, largest), 258 (Gemini)."""
+_MOST_IMAGE_TOKENS: Final = 20_000
+"""More than any vendor is known to charge for one image."""
+_CACHED_TOKENS: Final = 1024
+"""The shortest beginning that OpenAI and Anthropic keep in their prompt caches."""
 _DEFAULT_OUTPUT: Final = 1024
 """Tokens reserved for an answer when the request sets no bound; settled afterwards against the real number."""
 
@@ -26,6 +33,10 @@ class Facts(Struct, frozen=True):
     output_tokens: int
     kinds: frozenset[str]
     needs: frozenset[str]
+    size: int
+    """Characters of text, and of images that are sent along: about the bytes that the request keeps in memory."""
+    prefix: int | None = None
+    """A digest of how the request begins, if it is long enough for vendors to keep that in a cache."""
 
 
 _NONE: Final = frozenset[str]()
@@ -33,12 +44,16 @@ _NONE: Final = frozenset[str]()
 
 def facts_of(request: Request, long_context: int) -> Facts:
     """Size, kinds and needs of `request`; from `long_context` input tokens on it is of that kind."""
-    characters = 0
-    images = 0
+    characters = images = data = 0
     for message in request.messages:
-        size, pictures = _size(message)
+        content = message.content
+        if isinstance(content, str):
+            characters += len(content)
+            continue
+        size, pictures, pixels = _size_of(content)
         characters += size
         images += pictures
+        data += pixels
     for tool in request.tools:
         characters += (
             len(tool.name)
@@ -50,31 +65,72 @@ def facts_of(request: Request, long_context: int) -> Facts:
     )
     output = (request.max_tokens or _DEFAULT_OUTPUT) * (request.n or 1)
     if not (request.tools or images or request.output) and tokens < long_context:
-        return Facts(tokens, output, _NONE, _NONE)
+        return Facts(tokens, output, _NONE, _NONE, characters + data, _prefix_of(request, tokens))
     needs = {
         name
         for name, wanted in (("tools", request.tools), ("vision", images), ("json", request.output))
         if wanted
     }
     kinds = needs | {"long_context"} if tokens >= long_context else needs
-    return Facts(tokens, output, frozenset(kinds), frozenset(needs))
+    prefix = _prefix_of(request, tokens)
+    return Facts(tokens, output, frozenset(kinds), frozenset(needs), characters + data, prefix)
 
 
-def _size(message: Message) -> tuple[int, int]:
-    """Characters and images of one message."""
-    content = message.content
-    if isinstance(content, str):
-        return len(content), 0
-    characters = images = 0
-    for part in content:
-        if isinstance(part, Text | Thinking):
+def _prefix_of(request: Request, tokens: int) -> int | None:
+    """The digest of the first `_CACHED_TOKENS`: tools first, as vendors lay a prompt out, then the messages.
+
+    A hash that is the same in every process, so that several dispatchers send the same prefix to the same place.
+    """
+    if tokens < _CACHED_TOKENS:
+        return None
+    left = int(_CACHED_TOKENS * BYTES_PER_TOKEN)
+    digest = hashlib.blake2b(digest_size=8)
+    for part in (*request.tools, *request.messages):
+        text = part.content if isinstance(part, Message) and isinstance(part.content, str) else None
+        data = msgspec.json.encode(part) if text is None else text[:left].encode("utf-8", "surrogatepass")
+        digest.update(data[:left])
+        left -= len(data)
+        if left <= 0:
+            break
+    return int.from_bytes(digest.digest(), "big")
+
+
+def most_tokens(request: Request, most_output: int) -> Usage:
+    """The largest usage that `request` can come to where an answer has at most `most_output` tokens.
+
+    A token is at least one byte of what is sent. What a vendor adds by itself (a hidden prompt, the results of
+    tools that it runs on its side) cannot be known here and is not included.
+    """
+    size = len(msgspec.json.encode(request))
+    for message in request.messages:
+        if not isinstance(message.content, str):
+            _, images, data = _size_of(message.content)
+            # What an image costs depends on its pixels, not on the bytes that it is sent as.
+            size += images * _MOST_IMAGE_TOKENS - data
+    output = min(request.max_tokens or most_output, most_output)
+    return Usage(input_tokens=size, output_tokens=output * (request.n or 1))
+
+
+def characters_of(parts: Sequence[Part]) -> int:
+    """Characters of text and of tool calls in a message's parts."""
+    return _size_of(parts)[0]
+
+
+def _size_of(parts: Sequence[Part]) -> tuple[int, int, int]:
+    """Characters of text, number of images, and characters of their data."""
+    characters = images = data = 0
+    for part in parts:
+        if isinstance(part, Text | Thinking | Refusal):
             characters += len(part.text)
         elif isinstance(part, Image):
             images += 1
+            data += len(part.data or "")
         elif isinstance(part, ToolCall):
             characters += len(part.name) + len(part.arguments)
         elif isinstance(part, ToolResult):
-            size, pictures = _size(Message("tool", part.content))
-            characters += size
-            images += pictures
-    return characters, images
+            if isinstance(part.content, str):
+                characters += len(part.content)
+            else:
+                size, pictures, pixels = _size_of(part.content)
+                characters, images, data = characters + size, images + pictures, data + pixels
+    return characters, images, data

@@ -6,11 +6,13 @@ Deployments are named by `config.serving.placements`; each key is an account wit
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
 
-from ..actors.gauge import LimitSpec
+from ..actors.limits import LIMIT_MODELS, LimitSpec
 from ..actors.machines.breaker import BreakerSettings
 from ..actors.policies import Candidate
 from ..actors.routing import RoutingRule, RoutingTable, Selection
@@ -20,7 +22,11 @@ from .config.schema import Config, Limits, Model, Rule, TargetTable, Vendor
 from .config.serving import keys, placements
 from .dialects import Target
 
-__all__ = ["Planned", "plan_deployments", "routing_table", "vendor_spec"]
+__all__ = ["Planned", "limit_model", "plan_deployments", "routing_table", "vendor_spec"]
+
+_MODEL_OF_DIALECT: Final = {"anthropic": "anthropic", "azure": "azure", "google": "gemini"}
+_MODEL_OF_DOMAIN: Final = {"openai.com": "openai", "groq.com": "groq"}
+"""How those count whose interface others imitate."""
 
 
 class Planned(Struct, frozen=True, kw_only=True):
@@ -70,19 +76,53 @@ def plan_deployments(vendors: Iterable[Vendor]) -> Iterator[Planned]:
             )
 
 
-def _limits(limits: Limits) -> LimitSpec:
+def limit_model(vendor: Vendor) -> str:
+    """The row of `LIMIT_MODELS` by which `vendor` counts: as configured, else by the dialect, and by the address where many
+    vendors speak the same one."""
+    if vendor.limit_model is not None:
+        return vendor.limit_model
+    if vendor.simulate is not None:
+        return "default"
+    if vendor.dialect != "openai":
+        return _MODEL_OF_DIALECT.get(vendor.dialect, "default")
+    host = urlsplit(vendor.base_url).hostname or ""
+    return next(
+        (row for domain, row in _MODEL_OF_DOMAIN.items() if host == domain or host.endswith("." + domain)),
+        "default",
+    )
+
+
+def _limits(limits: Limits, advised_floor: int | None = None) -> LimitSpec:
+    dollars = limits.dollars_per_hour
     return LimitSpec(
         requests_per_minute=limits.requests_per_minute,
         tokens_per_minute=limits.tokens_per_minute,
+        input_tokens_per_minute=limits.input_tokens_per_minute,
+        output_tokens_per_minute=limits.output_tokens_per_minute,
         requests_per_day=limits.requests_per_day,
+        dollars_per_hour=None if dollars is None else float(dollars),
         concurrent=limits.concurrent,
+        adaptive=limits.adaptive,
         burst=limits.burst,
+        shared=limits.shared,
+        strict=limits.strict,
+        ramp_floor=advised_floor if limits.ramp_floor is None else limits.ramp_floor,
+        ramp_growth=limits.ramp_growth,
     )
+
+
+def _prices(model: Model) -> tuple[float, float]:
+    """Dollars per token of input and of output; 0 where unknown."""
+    price = model.price
+    return (0.0, 0.0) if price is None else (float(price.input) / 1e6, float(price.output) / 1e6)
 
 
 def vendor_spec(config: Config, vendor: Vendor, planned: Iterable[Planned]) -> VendorSpec:
     """What the vendor's actor needs to know."""
     breaker = config.breaker
+    counting = limit_model(vendor)
+    # Advice is given per model; a floor written for the account takes its place.
+    advised = LIMIT_MODELS[counting].ramp_floor if vendor.limits.ramp_floor is None else None
     return VendorSpec(
         name=vendor.name,
         deployments=tuple(
@@ -91,12 +131,14 @@ def vendor_spec(config: Config, vendor: Vendor, planned: Iterable[Planned]) -> V
                     name=each.name,
                     account=each.account,
                     model=each.model.name,
-                    limits=_limits(each.model.limits),
+                    limits=_limits(each.model.limits, advised),
+                    prices=_prices(each.model),
                 )
                 for each in planned
             ]
         ),
         account_limits=_limits(vendor.limits),
+        limit_model=counting,
         breaker=BreakerSettings(
             consecutive=breaker.consecutive_failures,
             failure_share=breaker.failure_rate,

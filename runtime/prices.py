@@ -7,7 +7,7 @@ from decimal import Decimal
 from .canon import Usage
 from .config.schema import Price
 
-__all__ = ["cost_of"]
+__all__ = ["cost_of", "most_cost_of"]
 
 _MILLION = Decimal(1_000_000)
 
@@ -39,6 +39,17 @@ def cost_of(usage: Usage, price: Price | None) -> Decimal | None:
         usage.output_tokens, price.output, outputs
     )
     return total / _MILLION
+
+
+def most_cost_of(usage: Usage, price: Price | None) -> Decimal:
+    """The most that so many tokens can cost, of whatever kind they turn out to be; 0 if the price is not known."""
+    if price is None:
+        return Decimal(0)
+    inputs = (price.input, price.cache_read, price.cache_write, price.cache_write_1h, price.audio_input)
+    outputs = (price.output, price.reasoning, price.audio_output)
+    dearest_input = max([each for each in inputs if each is not None])
+    dearest_output = max([each for each in outputs if each is not None])
+    return (dearest_input * usage.input_tokens + dearest_output * usage.output_tokens) / _MILLION
 
 
 def _charge(tokens: int, price: Decimal, kinds: tuple[tuple[int, Decimal | None], ...]) -> Decimal:

@@ -25,6 +25,13 @@ class AttemptRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     first_token: float | None = None
     usage: Usage | None = None
     cost: Decimal | None = None
+    bill: str = "settled"
+    """What `cost` rests on: `settled` on the vendor's report, `estimated` on the house's own count, `unknown` on a
+    guess (nothing came back), `released`: it is certain that nothing is billed."""
+    ceiling: Decimal | None = None
+    """The most that the vendor may bill for it; `cost` where that is settled."""
+    superseded: bool = False
+    """It lost a race against a hedge, or as one, and was cancelled."""
 
 
 class Reply(Struct, frozen=True, kw_only=True):
@@ -42,6 +49,8 @@ class Reply(Struct, frozen=True, kw_only=True):
     first_token: float | None = None
     dropped: tuple[str, ...] = ()
     """Wishes that the vendor's interface cannot express and that were left out (`on_unsupported = "drop"`)."""
+    panic: bool = False
+    """Nobody in good health was left: it was served by a deployment whose circuit was open."""
 
     @property
     def text(self) -> str:

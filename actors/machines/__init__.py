@@ -9,12 +9,18 @@ and kept in a vault that outlives the actor using it.
 |---|---|
 | `bucket` | when work of a given cost may start (rate limits) |
 | `breaker` | whether a deployment is trusted with traffic (`breaker_states`: its values and table, `evidence`: what trips it, `probes`: its trial calls) |
+| `headroom` | what a vendor's answers teach about a limit |
+| `ramp`, `send_rate` | how fast traffic may grow, and how fast to send where no limit is told |
+| `trials` | when a limit that lasts the day is tried all the same |
 | `concurrency` | how many calls may be open at once |
 | `throttle` | which share of calls to withhold from a deployment that refuses them |
 | `fair_queue` | who of those that wait is served next (`lines`: a tenant's line of them) |
 | `budget` | whether a retry may be spent |
 | `hedge` | when a hedge is sent, and whether it may be |
 | `backoff` | how long to wait before a retry |
+| `pace` | which answers are slow |
+| `network` | whether it is our own network that is down |
+| `tokens` | how many tokens a request will really take |
 | `restarts` | whether and when a crashed child starts again |
 | `window`, `ewma`, `quantiles`, `recent` | what was seen lately: counts, averages, latency distributions |
 """

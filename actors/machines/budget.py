@@ -10,6 +10,8 @@ Bound. Within any `life` seconds at most `floor * life + share * requests` retri
 attempts stay under `requests * (1 + share) + floor * seconds`.
 """
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from .window import RollingWindow
@@ -61,3 +63,44 @@ class RetryBudget:
             deposits=window.count("deposits", now),
             withdrawals=window.count("withdrawals", now),
         )
+
+
+class ClassedBudget:
+    """One budget for all requests, and one for each class of them: a retry has to be granted by both.
+
+    So no class can spend what the others' requests deposited, and all together stay within the bound above.
+    """
+
+    __slots__ = ("_classes", "_floor", "_share")
+
+    def __init__(
+        self, classes: Iterable[str], share: float = 0.1, floor: float = 1.0, life: float = 10.0
+    ) -> None:
+        self._share = share
+        self._floor = floor * life
+        self._classes = {name: RetryBudget(share, floor, life) for name in classes}
+
+    def deposit(self, name: str, now: float) -> None:
+        """One request of the class was accepted. A class that the budget was not made with is a KeyError."""
+        self._classes[name].deposit(now)
+
+    def balance(self, name: str, now: float) -> float:
+        """Retries that the class has left at `now`."""
+        return min(self._whole(now).balance, self._classes[name].balance(now))
+
+    def withdraw(self, name: str, now: float) -> bool:
+        """Spend one retry of both; False, and nothing spent, if either has none."""
+        return self._whole(now).balance >= 1.0 - 1e-9 and self._classes[name].withdraw(now)
+
+    def _whole(self, now: float) -> BudgetStatistics:
+        """The budget for all together: nothing is counted twice for it, since retries are rarer than requests."""
+        classes = [budget.statistics(now) for budget in self._classes.values()]
+        deposits = sum([each.deposits for each in classes])
+        withdrawals = sum([each.withdrawals for each in classes])
+        return BudgetStatistics(self._floor + self._share * deposits - withdrawals, deposits, withdrawals)
+
+    def statistics(self, now: float) -> dict[str, BudgetStatistics]:
+        """By class; the one for all together under an empty name."""
+        return {"": self._whole(now)} | {
+            name: budget.statistics(now) for name, budget in self._classes.items()
+        }

@@ -6,10 +6,10 @@ their cost; what is left over is kept for the next turn, and forfeited when noth
 shares are of *cost* (estimated tokens), not of requests: a tenant with few large requests and one with many small
 ones get the same.
 
-Bound. Over any time in which two tenants always had something waiting that could be served, what they were served differs,
-each divided by its weight, by at most one quantum plus one largest cost of either, also divided; and by at most one
-quantum plus one largest cost if both began to wait together. For nobody is served beyond its credit, a turn carries
-over less than the cost of one request, and turns differ by at most one.
+Bound. Of two tenants of equal weight that always had something waiting that could be served, what they were served differs by
+at most one quantum plus one largest cost since they began to wait together, and by at most one quantum plus two over any
+stretch of time. (Of unequal weight: each one's cost divided by its weight.) For nobody is served beyond its credit, a
+turn carries over less than the cost of one request, and the numbers of turns differ by at most one.
 
 Within a tenant the oldest is served first, unless it has waited for more than `lifo_after`: then the newest is. In
 an overload everybody in a first-come line waits just too long and nobody is helped, while a last-come line serves some in

@@ -7,7 +7,8 @@ nor the vendor's true limit. An answer that names both corrects it, to the cauti
 
 `remaining` was true when the answer's header was written. What was reserved after that is not in it and is
 subtracted; what the vendor has refilled after that is added, so that an answer whose stream took three minutes does
-not stall those who come later. Both are counted from the same moment, which is what makes the sum right.
+not stall those who come later. Both are counted from the same moment, which is what makes the sum right. (A vendor whose
+limit was full in between has refilled less than that; but so has our own bucket, which is the smaller then.)
 
 Down freely, up reluctantly. A lower limit counts at once; a higher one only after a minute in which no answer named a
 lower one and the vendor refused nothing: two models with different limits behind one account would otherwise
@@ -102,10 +103,10 @@ class LearnedLimit:
             wait = min(reset, self.amount.period) - elapsed
             if wait > 0:
                 self.bucket.drain_until(now + wait)
-        left = self._left(limit, remaining, reset, elapsed)
-        if left is not None:
+        if self.steady or reset is None or elapsed <= reset:
             # At worst a whole period is owed: a vendor's debt is not remembered for longer.
-            self.bucket.cap_available(max(left - reserved, -self.amount.most), now)
+            left = self._left(limit, remaining, elapsed) - reserved
+            self.bucket.cap_available(max(left, -self.amount.most), now)
 
     def is_sound(self, now: float, horizon: float) -> bool:
         """Could these numbers have come about? See `TokenBucket.is_sound`."""
@@ -130,16 +131,12 @@ class LearnedLimit:
             self.amount = self.amount.of(target)
             self.bucket.rescale(self.amount.rate, self.amount.size, now)
 
-    def _left(
-        self, limit: float | None, remaining: float, reset: float | None, elapsed: float
-    ) -> float | None:
-        """What the vendor's own bucket holds now by its word, as far as ours to use; None if that is too old to say."""
-        others = 0.0 if limit is None else limit * (1 - self.share)
-        if not self.steady and reset is not None:
-            return remaining - others if elapsed < reset else None
+    def _left(self, limit: float | None, remaining: float, elapsed: float) -> float:
+        """What the vendor's own bucket would hold now if nothing had been taken since, as far as ours to use. That it is full
+        at its limit need not be minded: ours is, too."""
         whole = self.amount.most / self.share if limit is None else limit
-        refilled = remaining + whole / self.amount.period * elapsed
-        return (refilled if limit is None else min(limit, refilled)) - others
+        refilled = whole / self.amount.period * elapsed if self.steady else 0.0
+        return remaining + refilled - whole * (1 - self.share)
 
 
 def is_limit(value: float) -> bool:

@@ -49,6 +49,8 @@ class HedgeStatistics(Struct, frozen=True):
 class HedgeBudget:
     """At most `share` of the requests of the last `window` seconds, and `floor` besides; at most `dollars` an hour.
 
+    A share of 0 allows none.
+
     Money is counted in whole millionths of a dollar, rounded up.
     """
 
@@ -91,7 +93,7 @@ class HedgeBudget:
         return True
 
     def _most(self, now: float) -> float:
-        return self.floor + self.share * self._window.count("requests", now)
+        return self.floor + self.share * self._window.count("requests", now) if self.share else 0.0
 
     def statistics(self, now: float) -> HedgeStatistics:
         return HedgeStatistics(

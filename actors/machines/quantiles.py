@@ -21,13 +21,16 @@ LONGEST = 1e5
 _GROWTH = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
 _SCALE = 1.0 / math.log(_GROWTH)
 _MIDDLE = 2.0 / (_GROWTH + 1.0)
+_LOWEST = math.ceil(math.log(SHORTEST) * _SCALE)
+_HIGHEST = math.ceil(math.log(LONGEST) * _SCALE)
 
 
-def bucket_of(seconds: float) -> int:
-    """The number of the bucket that holds `seconds`, for `LatencySketch.put`. A ValueError unless finite."""
+def _bucket_of(seconds: float) -> int:
+    if SHORTEST < seconds < LONGEST:
+        return math.ceil(math.log(seconds) * _SCALE)
     if not -math.inf < seconds < math.inf:
         raise ValueError(f"a latency must be finite, got {seconds}")
-    return math.ceil(math.log(min(max(seconds, SHORTEST), LONGEST)) * _SCALE)
+    return _LOWEST if seconds <= SHORTEST else _HIGHEST
 
 
 class LatencySketch(Struct):
@@ -39,10 +42,7 @@ class LatencySketch(Struct):
 
     def observe(self, seconds: float) -> None:
         """Count one latency. Outside the range it counts as the range's end; `sum` keeps the true value."""
-        self.put(bucket_of(seconds), seconds)
-
-    def put(self, bucket: int, seconds: float) -> None:
-        """`observe` for one whose bucket is known already, so that several sketches share its computation."""
+        bucket = _bucket_of(seconds)
         buckets = self.buckets
         buckets[bucket] = buckets.get(bucket, 0) + 1
         self.count += 1

@@ -4,9 +4,12 @@ Theory. Vendors refuse growth, not only height: OpenAI asks that traffic above a
 most half in fifteen minutes, and others answer steep rises with errors of their own. The case that matters is failover, which
 hands a vendor all the traffic of another from one second to the next. So what may be sent is bounded by
 
-    cap = max(floor, growth * what was sent over the last 15 minutes, per second)
+    cap = max(floor, f * what was sent over the last 15 minutes, per second)        f = ln(growth) / (1 - 1/growth)
 
-Below the floor nobody minds. The trailing rate is an exact count in slices of a minute; tokens are counted, and the cap
+Traffic that grows by a factor `growth` each 15 minutes runs at f times its own average over the last 15, so that is what may
+be sent at once; for a growth of 1.5, f is 1.22. With 1.5 in its place the growth would feed on itself and double.
+
+Below the floor nobody minds. The trailing rate is an exact count in slices of half a minute; tokens are counted, and the cap
 looked at, every few seconds and not for each request, so that a request costs a comparison and an addition.
 
 A vendor that says "slow down" halves the cap, floor included, for a quarter of an hour; a further complaint after a
@@ -25,7 +28,7 @@ LOWEST_FLOOR = 10_000 / 60
 _REFRESH = 5.0
 _SPAN = 60.0
 """Seconds' worth of the cap that may start at once."""
-_SLICES = 15
+_SLICES = 30
 _SAME_COMPLAINT = 60.0
 _MOST_HALVINGS = 3
 _FORGET = 3600.0
@@ -35,7 +38,7 @@ class Ramp:
     """A bucket of tokens whose rate follows what was sent. `floor`: tokens per second; None: in force after a complaint only."""
 
     __slots__ = (
-        "_batch", "_batch_until", "_complained_at", "_halvings", "_refresh_at", "_sent", "bucket", "floor", "growth", "window",
+        "_batch", "_batch_until", "_complained_at", "_factor", "_halvings", "_refresh_at", "_sent", "bucket", "floor", "growth", "window",
     )  # fmt: skip
 
     def __init__(self, floor: float | None = None, growth: float = 1.5, window: float = 900.0) -> None:
@@ -43,6 +46,7 @@ class Ramp:
             raise ValueError(f"a ramp needs growth above 1 and a positive floor, got {growth}, {floor}")
         self.floor = floor
         self.growth = growth
+        self._factor = math.log(growth) / (1 - 1 / growth)
         self.window = window
         self._sent = RollingWindow(window, _SLICES, ("tokens",))
         self._halvings = 0
@@ -87,8 +91,10 @@ class Ramp:
     def cap(self, now: float) -> float:
         """Tokens per second that may be sent."""
         batch = self._batch if now < self._batch_until + self.window else 0.0
-        trailing = (self._sent.count("tokens", now) + batch) / self.window
-        return max(self.floor or LOWEST_FLOOR, self.growth * trailing) / 2.0 ** self._in_force(now)
+        width = self.window / _SLICES
+        covered = self.window - width + now % width
+        trailing = (self._sent.count("tokens", now) + batch) / covered
+        return max(self.floor or LOWEST_FLOOR, self._factor * trailing) / 2.0 ** self._in_force(now)
 
     def is_sound(self, now: float, horizon: float) -> bool:
         """Could these numbers have come about? See `TokenBucket.is_sound`."""

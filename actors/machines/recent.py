@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from .quantiles import LatencySketch, bucket_of
+from .quantiles import LatencySketch
 
 __all__ = ["RecentSketch"]
 
@@ -28,16 +28,12 @@ class RecentSketch:
 
     def observe(self, seconds: float, now: float) -> None:
         """Count one latency, seen at `now`."""
-        self.put(bucket_of(seconds), seconds, now)
-
-    def put(self, bucket: int, seconds: float, now: float) -> None:
-        """`observe` for one whose bucket is known already; see `LatencySketch.put`."""
         turn = now // self.half
         if turn > self._turn:
             self._previous = self._current if turn == self._turn + 1 else LatencySketch()
             self._current = LatencySketch()
             self._turn = turn
-        self._current.put(bucket, seconds)
+        self._current.observe(seconds)
 
     def count(self, now: float) -> int:
         """How many it holds at `now`."""

@@ -86,7 +86,9 @@ class SendRate:
         present = self._count / max(tick - self._slice, _SLICE)
         if self._measured == 0.0:
             return present
-        return present * _SMOOTHING + self._measured * (1 - _SMOOTHING)
+        blended = present * _SMOOTHING + self._measured * (1 - _SMOOTHING)
+        # A half second that is not over yet can show that more is sent, but not that less is.
+        return blended if tick > self._slice else max(blended, self._measured)
 
     def on_throttle(self, now: float) -> None:
         """The vendor refused a request for its rate."""

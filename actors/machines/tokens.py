@@ -63,11 +63,8 @@ class TokenEstimates:
 
     def expected_output(self, max_tokens: float, now: float) -> float:
         """The tokens that probably come back at most: the p90 of the last hour, `max_tokens` where that is less or unknown."""
-        if now - self._p90_at >= _REFRESH:
-            self._p90_at = now
-            enough = self._outputs.count(now) >= _ENOUGH
-            self._p90 = self._outputs.quantile(0.9, now) if enough else None
-        return max_tokens if self._p90 is None else min(max_tokens, self._p90)
+        usual = self._usual_output(now)
+        return max_tokens if usual is None else min(max_tokens, usual)
 
     def observe_input(self, estimated: float, reported: float, now: float) -> None:
         """A vendor reported the input of a request whose plain estimate (without `ratio`) was `estimated`. Reports of nothing,
@@ -92,6 +89,13 @@ class TokenEstimates:
         enough = self._errors.count(now) >= _ENOUGH
         return TokenStatistics(
             ratio=self.ratio,
-            usual_output=self._p90,
+            usual_output=self._usual_output(now),
             error=self._errors.quantile(0.95, now) if enough else None,
         )
+
+    def _usual_output(self, now: float) -> float | None:
+        if now - self._p90_at >= _REFRESH:
+            self._p90_at = now
+            enough = self._outputs.count(now) >= _ENOUGH
+            self._p90 = self._outputs.quantile(0.9, now) if enough else None
+        return self._p90

@@ -8,6 +8,7 @@ reset; what was sent before an end, or a reset, still arrives. `MemoryNetwork.di
 from __future__ import annotations
 
 import errno
+import operator
 import os
 import random
 import socket
@@ -44,6 +45,21 @@ class _Pipe:
         self.changed.unpark_all()
 
 
+class _OneAtATime:
+    """Trio's rule for streams: two tasks may not do the same thing at once."""
+
+    def __init__(self) -> None:
+        self._busy = False
+
+    def __enter__(self) -> None:
+        if self._busy:
+            raise trio.BusyResourceError("another task is using this end of the stream")
+        self._busy = True
+
+    def __exit__(self, *_: object) -> None:
+        self._busy = False
+
+
 class MemoryStream(trio.abc.Stream):
     """One end of a connection. With `slices`, each read takes a part of what is there, of a length drawn from it."""
 
@@ -51,46 +67,55 @@ class MemoryStream(trio.abc.Stream):
         self._incoming = incoming
         self._outgoing = outgoing
         self._slices = slices
+        self._sending = _OneAtATime()
+        self._receiving = _OneAtATime()
         self.closed = False
         self.on_close: Callable[[], None] | None = None
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """See `trio.abc.SendStream`. Raises `BrokenResourceError` when nobody reads any more."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        pipe, left = self._outgoing, memoryview(data)
-        self._check_writable()
-        while left:
-            room = pipe.capacity - len(pipe.data)
-            if room <= 0:
-                await pipe.changed.park()
-                self._check_writable()
-                continue
-            pipe.data += left[:room]
-            left = left[room:]
-            pipe.news()
-        await trio.lowlevel.cancel_shielded_checkpoint()
+        with self._sending:
+            pipe, left = self._outgoing, memoryview(data)
+            self._check_writable()
+            while left:
+                room = pipe.capacity - len(pipe.data)
+                if room <= 0:
+                    await pipe.changed.park()
+                    self._check_writable()
+                    continue
+                pipe.data += left[:room]
+                left = left[room:]
+                pipe.news()
+            await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def wait_send_all_might_not_block(self) -> None:
         """See `trio.abc.SendStream`."""
-        await trio.lowlevel.checkpoint()
-        while not self.closed and len(self._outgoing.data) >= self._outgoing.capacity:
-            await self._outgoing.changed.park()
+        await trio.lowlevel.checkpoint_if_cancelled()
+        with self._sending:
+            pipe = self._outgoing
+            self._check_writable()
+            while len(pipe.data) >= pipe.capacity:
+                await pipe.changed.park()
+                self._check_writable()
+            await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """See `trio.abc.ReceiveStream`. Raises `BrokenResourceError` after a reset."""
+        if max_bytes is not None and operator.index(max_bytes) < 1:
+            raise ValueError("max_bytes must be at least 1")
         await trio.lowlevel.checkpoint_if_cancelled()
-        pipe = self._incoming
-        while True:
+        with self._receiving:
+            pipe = self._incoming
+            while not (self.closed or pipe.data or pipe.ended):
+                await pipe.changed.park()
+            await trio.lowlevel.cancel_shielded_checkpoint()
             if self.closed:
                 raise trio.ClosedResourceError
-            if pipe.data or pipe.ended or pipe.broken:
-                break
-            await pipe.changed.park()
-        taken = self._take(pipe, max_bytes)
-        if not taken and pipe.broken:
-            raise trio.BrokenResourceError("the connection was reset")
-        await trio.lowlevel.cancel_shielded_checkpoint()
-        return taken
+            taken = self._take(pipe, max_bytes)
+            if not taken and pipe.broken:
+                raise trio.BrokenResourceError("the connection was reset")
+            return taken
 
     def close(self) -> None:
         """Close at once: the other end finds EOF after what was sent. Idempotent."""

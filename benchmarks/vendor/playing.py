@@ -60,6 +60,9 @@ class Playing:
                 nursery.cancel_scope.cancel()
         finally:
             self._attempt.delivered = self._written
+            if self._written:
+                # Who has read all of it may leave before we have come back from writing it.
+                self._attempt.client_closed_at = None
             self._exchange.settle(self._outcome(), trio.current_time())
         return then
 
@@ -88,7 +91,7 @@ class Playing:
         scope.cancel()
 
     def _gone(self) -> None:
-        if self._attempt.client_closed_at is None and not self._written:
+        if self._attempt.client_closed_at is None:
             self._attempt.client_closed_at = trio.current_time()
 
     # --- the answer, in order ---------------------------------------------------------------

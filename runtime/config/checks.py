@@ -22,6 +22,7 @@ from .vendor_checks import Finding, timeout_findings, vendor_findings
 __all__ = ["check"]
 
 _NONE_MISSING: Final[Missing] = MappingProxyType({})
+_LONGEST_HOLD: Final = 0.5
 _NAME: Final = re.compile(r"[^\s/#][^\s#]*")
 
 
@@ -74,6 +75,15 @@ def _numbers(config: Config) -> Iterator[Finding]:
     if breaker.longest_open_time < breaker.open_time:
         remedy = "make it at least as long"
         yield Finding(("breaker", "longest_open_time"), "is less than `open_time`", remedy)
+    holds: list[tuple[tuple[Step, ...], float | None]] = [
+        (("streams", "hold"), config.streams.hold),
+        *((("routes", index, "hold"), route.hold) for index, route in enumerate(config.routes)),
+        *((("modes", name, "hold"), mode.hold) for name, mode in config.modes.items()),
+    ]
+    for steps, hold in holds:
+        if hold is not None and hold > _LONGEST_HOLD:
+            message = f"{hold:g} s is longer than a caller should wait for what is there already"
+            yield Finding(steps, message, "write at most '500ms'")
     positive: list[tuple[tuple[Step, ...], float]] = [
         (("breaker", "window"), breaker.window),
         (("breaker", "open_time"), breaker.open_time),

@@ -80,6 +80,7 @@ def _vendor(vendor: Vendor, config: Config, reason: str) -> dict[str, Any]:
         "keys": [masked(key) for key in keys(vendor) if key],
         "models": [model.name for model in vendor.models],
         "limits": _plain(vendor.limits),
+        "limit_model": vendor.limit_model,
         "timeouts": _plain(vendor.timeouts or config.timeouts),
         "headers": _hide(vendor.headers),
         "proxy": without_userinfo(vendor.proxy) if vendor.proxy else None,

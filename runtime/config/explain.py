@@ -138,7 +138,10 @@ def _limits(limits: Mapping[str, Any]) -> str:
     words = {
         "requests_per_minute": "requests/min",
         "tokens_per_minute": "tokens/min",
+        "input_tokens_per_minute": "input tokens/min",
+        "output_tokens_per_minute": "output tokens/min",
         "requests_per_day": "requests/day",
+        "dollars_per_hour": "$/hour",
         "concurrent": "at once",
     }
     return "\n".join(f"{limits[key]:,} {word}" for key, word in words.items() if key in limits) or "none"

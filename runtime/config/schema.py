@@ -18,7 +18,9 @@ __all__ = [
     "Capability",
     "Config",
     "Faults",
+    "Hedging",
     "Kind",
+    "LimitModel",
     "Limits",
     "Logging",
     "Mode",
@@ -29,6 +31,7 @@ __all__ = [
     "Rule",
     "Server",
     "Simulation",
+    "Streams",
     "Supervision",
     "TargetTable",
     "Timeouts",
@@ -38,7 +41,9 @@ __all__ = [
 Name: TypeAlias = Annotated[str, Meta(pattern=r"^[^\s/#][^\s#]*$", max_length=128)]
 Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 Weight: TypeAlias = Annotated[float, Meta(ge=0)]
-Capability: TypeAlias = Literal["tools", "vision", "json", "reasoning", "seed", "logprobs"]
+Capability: TypeAlias = Literal["tools", "vision", "json", "reasoning", "seed", "logprobs", "prefill"]
+OnBreak: TypeAlias = Literal["error", "continue"]
+LimitModel: TypeAlias = Literal["openai", "azure", "anthropic", "gemini", "groq", "default"]
 Kind: TypeAlias = Literal["chat", "tools", "vision", "long_context", "json"]
 
 
@@ -55,6 +60,8 @@ class Timeouts(Table, frozen=True, kw_only=True):
     """From the request's last byte to the first content; for an answer that is not streamed, `total` counts."""
     between_tokens: Seconds = Seconds(30)
     """From content to content; pings and comments do not count."""
+    least_pace: Annotated[float, Meta(ge=0, le=1000)] = 0.2
+    """Contents a second, over a minute of waiting, below which a stream is given up as dripping; 0: any pace will do."""
     total: Seconds = Seconds(600)
     """The whole request, over queueing and every attempt. The caller's own deadline counts if it is sooner."""
 
@@ -65,12 +72,28 @@ class Limits(Table, frozen=True, kw_only=True):
     requests_per_minute: TokenCount | None = None
     tokens_per_minute: TokenCount | None = None
     """Input and output together."""
+    input_tokens_per_minute: TokenCount | None = None
+    output_tokens_per_minute: TokenCount | None = None
+    """Input and output each, in place of both together."""
     requests_per_day: TokenCount | None = None
+    dollars_per_hour: Usd | None = None
+    """By the models' prices, which must be known."""
     concurrent: TokenCount | None = None
     """Requests in flight at once."""
+    adaptive: bool = True
+    """Whether that number also learns: lowered when the vendor is overloaded, raised again while all goes well, never above
+    `concurrent`."""
     burst: Share = 0.1
-    """How much of a minute's allowance may be used at once, 0 to 1; at least one request and one
-    whole request's tokens always may."""
+    """How much of a minute's requests may start at once, 0 to 1; one always may. Of tokens a whole minute's may, and of
+    dollars a whole hour's."""
+    shared: bool = False
+    """Others use the same account: only 95 % of the limits are used."""
+    strict: bool = False
+    """Reserve the longest answer that a request allows, and not what is usual: then no limit is exceeded even for a moment."""
+    ramp_floor: TokenCount | None = None
+    """Input tokens per minute above which traffic may only grow by `ramp_growth` in 15 minutes. None: as the vendor advises
+    (OpenAI: 1M for each model), or, for a while, once it has complained."""
+    ramp_growth: Annotated[float, Meta(gt=1, le=100)] = 1.5
 
 
 class Price(Table, frozen=True, kw_only=True):
@@ -150,6 +173,8 @@ class Vendor(Table, frozen=True, kw_only=True):
     timeouts: Timeouts | None = None
     """Replaces the top-level `[timeouts]`, as a whole."""
     limits: Limits = Limits()
+    limit_model: LimitModel | None = None
+    """How it counts against its limits. None: by the dialect and the address."""
     headers: dict[str, str] = {}
     proxy: str | None = None
     """`http://[user:password@]host:port`."""
@@ -157,6 +182,8 @@ class Vendor(Table, frozen=True, kw_only=True):
     on_unsupported: Literal["strict", "drop"] = "strict"
     """What happens to a wish that the vendor's interface cannot express: refused, or dropped and named in
     the answer's `x-dispatch-dropped`."""
+    on_disconnect: Literal["abort", "drain"] = "abort"
+    """When a caller leaves: close the connection at once, or read on to the end, so that the bill is exact."""
     options: dict[str, Any] = {}
     """Settings of the dialect, such as Azure's `api_version`."""
     simulate: Simulation | None = None
@@ -183,6 +210,12 @@ class Route(Table, frozen=True, kw_only=True):
     targets: list[str | TargetTable]
     """In order of preference, each `vendor/model` or a model's name."""
     policy: str = "priority"
+    hedge: bool = False
+    """Whether a second vendor is asked when the first is slow; see `Hedging`."""
+    midstream: OnBreak | None = None
+    """As in `[streams]`, for this name alone."""
+    hold: Seconds | None = None
+    """As in `[streams]`, for this name alone."""
 
 
 class Mode(Table, frozen=True, kw_only=True):
@@ -193,6 +226,10 @@ class Mode(Table, frozen=True, kw_only=True):
     """Those it chooses from when the mode is named as the model; all deployments if empty."""
     minimum_quality: Share = 0.0
     """Deployments below it are only used when no other is left."""
+    hedge: bool = False
+    """As of a route."""
+    midstream: OnBreak | None = None
+    hold: Seconds | None = None
 
 
 class Rule(Table, frozen=True, kw_only=True):
@@ -229,6 +266,25 @@ class Retry(Table, frozen=True, kw_only=True):
     """Retries allowed per request, over all requests."""
     floor: Annotated[float, Meta(ge=0)] = 1.0
     """Retries per second that are always allowed."""
+
+
+class Hedging(Table, frozen=True, kw_only=True):
+    """How much may be spent on asking a second vendor while the first is slow, where a route or mode allows it."""
+
+    share: Share = 0.02
+    """Of the requests that may be hedged, at most; every hedge is a retry besides, and wants its budget too."""
+    dollars: Usd = Usd("1")
+    """An hour, at most, reckoned by the price of the slow deployment; one without a price is not hedged."""
+
+
+class Streams(Table, frozen=True, kw_only=True):
+    """How streamed answers are handed on."""
+
+    midstream: OnBreak = "error"
+    """When a stream breaks after content was delivered: end it with an error, or let another vendor that can
+    (capability `prefill`) go on with the text."""
+    hold: Seconds = Seconds(0)
+    """How long the first content is held back, at most 0.5 s: a break meanwhile is made good unseen."""
 
 
 class Breaker(Table, frozen=True, kw_only=True):
@@ -279,6 +335,8 @@ class Config(Table, frozen=True, kw_only=True):
     logging: Logging = Logging()
     timeouts: Timeouts = Timeouts()
     retry: Retry = Retry()
+    hedging: Hedging = Hedging()
+    streams: Streams = Streams()
     breaker: Breaker = Breaker()
     supervision: Supervision = Supervision()
     policy: str = "priority"

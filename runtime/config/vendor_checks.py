@@ -35,6 +35,11 @@ _DEAREST: Final = 100_000
 _CHEAPEST: Final = 0.0001
 """Outside of these bounds, dollars per million tokens are more likely dollars per thousand or per token."""
 _MOST: Final = 10**12
+_COUNTED: Final = (
+    "requests_per_minute", "tokens_per_minute", "input_tokens_per_minute", "output_tokens_per_minute", "requests_per_day",
+    "dollars_per_hour", "concurrent", "ramp_floor",
+)  # fmt: skip
+"""The keys of a table of limits that are limits themselves."""
 
 
 class Finding(Struct, frozen=True):
@@ -59,6 +64,7 @@ def vendor_findings(config: Config, index: int, missing: Missing) -> Iterator[Fi
     yield from _keys(steps, vendor)
     yield from _headers(steps, vendor)
     yield from _limits((*steps, "limits"), vendor.limits)
+    yield from _budget(steps, vendor)
     if vendor.proxy:
         yield from _proxy((*steps, "proxy"), vendor.proxy)
     if vendor.timeouts is not None:
@@ -178,13 +184,33 @@ def timeout_findings(steps: tuple[Step, ...], timeouts: Timeouts) -> Iterator[Fi
 
 
 def _limits(steps: tuple[Step, ...], limits: Limits) -> Iterator[Finding]:
-    for name in ("requests_per_minute", "tokens_per_minute", "requests_per_day", "concurrent"):
+    for name in _COUNTED:
         value = getattr(limits, name)
         if value == 0:
             remedy = 'leave it out for no limit; to switch a vendor off, serve = "never"'
             yield Finding((*steps, name), "a limit of 0 lets nothing through", remedy)
         elif value is not None and value > _MOST:
             yield Finding((*steps, name), "no vendor allows that much", "leave it out for no limit")
+    if limits.tokens_per_minute is not None:
+        for name in ("input_tokens_per_minute", "output_tokens_per_minute"):
+            if getattr(limits, name) is not None:
+                remedy = "limit tokens either together, or input and output each"
+                yield Finding((*steps, name), "is given as well as `tokens_per_minute`", remedy)
+
+
+def _budget(steps: tuple[Step, ...], vendor: Vendor) -> Iterator[Finding]:
+    """A limit in dollars counts nothing of a model whose price nobody knows."""
+    for number, model in enumerate(vendor.models):
+        if model.price is not None:
+            continue
+        if model.limits.dollars_per_hour is not None:
+            where: tuple[Step, ...] = (*steps, "models", number, "limits", "dollars_per_hour")
+        elif vendor.limits.dollars_per_hour is not None:
+            where = (*steps, "limits", "dollars_per_hour")
+        else:
+            continue
+        remedy = "give it `price = { input = ..., output = ... }`, in dollars per million tokens"
+        yield Finding(where, f"the model {model.name!r} has no price to be counted by", remedy)
 
 
 def _simulation(steps: tuple[Step, ...], simulate: Simulation) -> Iterator[Finding]:

@@ -147,6 +147,8 @@ def _reset(value: bytes, date: bytes | None, wall_now: float | None) -> float | 
     """Seconds from the answer on; None if it makes no sense."""
     if len(value) > _LONGEST_VALUE:
         return None
+    if value[4:5] == b"-":
+        return _until(_instant(value.decode("latin-1")), date, wall_now)
     seconds = _plain_seconds(value)
     if seconds is None:
         text = value.decode("latin-1")

@@ -21,6 +21,7 @@ def envelope(error: DispatchError) -> dict[str, Any]:
         "blame": error.blame.value,
         "vendor": error.vendor,
         "retry_after": error.retry_after,
+        "attempt": len(error.attempts),
         "attempts": [
             {
                 "deployment": record.deployment,

@@ -12,6 +12,8 @@ It never retries and never follows; it makes no connection outlive a failed or c
 and it waits for nothing without the timeout that httpx defines for it (`request.extensions["timeout"]`,
 seconds: `connect` for dialling, proxy and TLS together; `read` and `write` for each single wait;
 `pool` for a free connection). A timeout that is absent or None is not applied.
+
+With `request.extensions["fresh"]` no idle connection is used: whoever met a stale one should not meet the next.
 """
 
 import ssl
@@ -74,7 +76,9 @@ class TrioTransport(httpx.AsyncBaseTransport):
             origin = origin_of(request.url)
             outgoing = self._encode(request, origin)
             timeouts = Timeouts(request.extensions.get("timeout") or {})
-            connection = self._pool.take(origin, trio.current_time())
+            connection = None
+            if not request.extensions.get("fresh"):
+                connection = self._pool.take(origin, trio.current_time())
             if connection is None:
                 connection = await self._obtain(origin, timeouts)
             try:

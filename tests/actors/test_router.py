@@ -187,10 +187,10 @@ def test_a_hedge_is_offered_where_enough_is_known_and_the_route_allows_it() -> N
         (True, 99_000, None),
         (False, 10, None),
     ):
-        table = RoutingTable({"m": Selection((A, B), "priority", hedge=hedge)}, {})
+        table = RoutingTable({"m": Selection((A, B), "priority")}, {})
         house = Router(table, RouterState(2, POLICIES), Mailbox[Any]("router"), VENDORS, rng=random.Random(1))
         house.handle(Rankings({}, {}, times), 0.0)
-        result = house.handle(route(input_tokens=tokens), 0.0)
+        result = house.handle(route(input_tokens=tokens, hedged=hedge), 0.0)
         assert isinstance(result, Forward)
         assert result.message.hedge_after == expected
 

@@ -66,7 +66,9 @@ def stream(*texts: str, end: bool = True, **more: Any) -> Script:
     return Script(pieces=pieces, **more)
 
 
-def status(code: int, message: str = "no", *, headers: dict[str, str] | None = None, **error: Any) -> Script:
+def status(
+    code: int, /, message: str = "no", *, headers: dict[str, str] | None = None, **error: Any
+) -> Script:
     """A refusal in OpenAI's envelope."""
     return Script(
         status=code,
@@ -90,12 +92,26 @@ class _Body(httpx.AsyncByteStream):
         self._script = script
         self._owner = owner
         self._open = True
+        self._broken = False
         self._pieces = self._play()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
+        """As the real transport's: who is cancelled while he waits has lost the connection."""
+        if self._broken:
+            raise httpx.StreamClosed
+        self._broken = True
+        try:
+            piece = await self._next()
+        except StopAsyncIteration:
+            self._broken = False
+            raise
+        self._broken = False
+        return piece
+
+    async def _next(self) -> bytes:
         await trio.lowlevel.checkpoint()
         if self._script.gap:
             await trio.sleep(self._script.gap)

@@ -170,6 +170,19 @@ async def test_a_reused_connection_that_closes_without_a_byte_is_stale() -> None
         assert (opened(transport), peer.open) == (0, 0)
 
 
+async def test_who_asks_for_a_fresh_connection_gets_none_that_was_idle() -> None:
+    async with playing(answering(OK)) as peer:
+        transport = TrioTransport(dial=peer.dial)
+        await fetch(transport)
+        request = post()
+        request.extensions["fresh"] = True
+        assert await fetch(transport, request) == (200, b"ok")
+        assert len(peer.streams) == 2
+        # Afterwards it is kept like any other.
+        await fetch(transport)
+        assert (len(peer.streams), opened(transport)) == (2, 2)
+
+
 async def test_a_reused_connection_that_closes_after_a_byte_is_not_stale() -> None:
     async def once(stream: trio.abc.Stream) -> None:
         await read_request(stream)

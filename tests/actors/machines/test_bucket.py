@@ -383,3 +383,40 @@ def test_statistics_show_debt_and_closing() -> None:
     bucket.drain_until(0.5)
     shown = bucket.statistics(0)
     assert (shown.available, shown.full_at, shown.closed_until) == (-2, 3, 0.5)
+
+
+@given(costs=st.lists(COSTS, max_size=10))
+def test_two_readings_tell_what_was_reserved_between(costs: list[float]) -> None:
+    bucket = TokenBucket(rate=1, burst=3)
+    before = bucket.taken
+    for cost in costs:
+        reserve_all([(bucket, cost)], 0, math.inf)
+    bucket.charge(100, 0)
+    assert bucket.taken - before == sum(costs)
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_after_a_crash_a_bucket_is_empty_and_earlier_reservations_are_not_given_back(broken: float) -> None:
+    bucket = TokenBucket(rate=1, burst=10)
+    bucket.take(4, 0)
+    mark = bucket.mark
+    bucket.drain_until(3)
+    assert bucket.is_sound(0, 100)
+    bucket.tat = broken
+    assert not bucket.is_sound(0, 100)
+    bucket.empty(1, 10, 1)
+    assert bucket.is_sound(1, 100)
+    bucket.refund(4, 5, mark)
+    assert bucket.available(5) <= 4
+    assert bucket.start(1, 1) >= 3
+    bucket.closed_until = math.nan
+    assert not bucket.is_sound(1, 100)
+    bucket.empty(1, 10, 1)
+    assert bucket.available(1) == 0
+
+
+def test_a_debt_that_no_request_can_have_made_is_no_sound_bucket() -> None:
+    bucket = TokenBucket(rate=1, burst=10)
+    bucket.charge(1000, 0)
+    assert bucket.is_sound(0, 1000)
+    assert not bucket.is_sound(0, 999)

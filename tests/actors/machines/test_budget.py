@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llm_dispatcher.actors.machines.budget import RetryBudget
+from llm_dispatcher.actors.machines.budget import ClassedBudget, RetryBudget
 
 SLICE = 1.0
 
@@ -77,3 +77,21 @@ def test_rounding_never_withholds_a_retry_that_was_paid_for(share: float) -> Non
 def test_a_negative_budget_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot be negative"):
         RetryBudget(share=-0.1)
+
+
+def test_a_class_that_spends_everything_leaves_the_others_what_they_paid_for() -> None:
+    budget = ClassedBudget(["greedy", "modest"], share=0.1, floor=0.0)
+    for _ in range(1000):
+        budget.deposit("greedy", 0.0)
+    for _ in range(50):
+        budget.deposit("modest", 0.0)
+    assert sum([budget.withdraw("greedy", 0.0) for _ in range(500)]) == 100
+    assert sum([budget.withdraw("modest", 0.0) for _ in range(500)]) == 5
+
+
+def test_the_classes_together_stay_within_the_budget_for_all() -> None:
+    budget = ClassedBudget(["a", "b", "c"], share=0.0, floor=1.0)
+    granted = [budget.withdraw(name, 0.0) for name in "abc" for _ in range(10)]
+    assert sum(granted) == 10
+    left = budget.statistics(0.0)
+    assert (left[""].withdrawals, left["a"].withdrawals, left["c"].withdrawals) == (10, 10, 0)

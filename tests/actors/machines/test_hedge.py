@@ -72,7 +72,8 @@ def test_hedges_never_exceed_their_share_nor_their_sum(
         asked = sum(int(now) - int(time) < 10 for time in requests)
         sent = sum(int(now) - int(time) < 10 for time, _ in hedges)
         spent = sum(cost for time, cost in hedges if now // 60 - time // 60 < 60)
-        fits = sent + 1 <= floor + share * asked + 1e-9 and spent + cost <= 1.0 + 1e-9
+        most = floor + share * asked if share else 0.0
+        fits = sent + 1 <= most + 1e-9 and spent + cost <= 1.0 + 1e-9
         assert budget.allow(now, cost) == fits
         if fits:
             hedges.append((now, cost))

@@ -41,10 +41,10 @@ def test_no_window_holds_more_than_the_limit_and_nothing_is_refused_without_need
     limiter = Limiter([Limit(what=what, most=most, per=per)])
     admitted: dict[str, list[tuple[float, int]]] = {"a": [], "b": []}
     refused = 0
-    for number, (quarters, key, prompt, made) in enumerate(arrivals):
+    for number, (quarters, key, asked, made) in enumerate(arrivals):
         now += quarters / 4
-        cost = {"requests": 1, "tokens": prompt + made, "input_tokens": prompt, "output_tokens": made}[what]
-        found = limiter.admit(number, key, "m", prompt, made, now)
+        cost = {"requests": 1, "tokens": asked + made, "input_tokens": asked, "output_tokens": made}[what]
+        found = limiter.admit(number, key, "m", asked, made, now)
         trial = [*admitted[key], (now, cost)]
         held = sum([each for at, each in trial if at > now - per])
         if isinstance(found, Admission):
@@ -113,9 +113,9 @@ def test_a_limit_that_only_records_refuses_nothing_and_misses_nothing(
 ) -> None:
     limiter = Limiter([Limit(what="requests", most=2, per=4, scope="vendor", enforce=False)])
     now, admitted, beyond = 0.0, [], 0
-    for number, (quarters, key, prompt, made) in enumerate(arrivals):
+    for number, (quarters, key, asked, made) in enumerate(arrivals):
         now += quarters / 4
-        assert isinstance(limiter.admit(number, key, "m", prompt, made, now), Admission)
+        assert isinstance(limiter.admit(number, key, "m", asked, made, now), Admission)
         admitted.append((now, 1))
         beyond += sum([1 for at, _ in admitted if at > now - 4]) > 2
     assert limiter.violated == beyond

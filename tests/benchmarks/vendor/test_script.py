@@ -51,7 +51,7 @@ def test_steps_are_played_in_order_and_then_the_rules_and_else_the_default() -> 
         rules=[Step(name="r", when=When(model="x*")), Step(name="s", times=1)],
         default=Step(name="d"),
     )
-    asked = [{}, {}, {}, {"model": "xy"}, {}, {}, {"model": "x"}]
+    asked: list[dict[str, Any]] = [{}, {}, {}, {"model": "xy"}, {}, {}, {"model": "x"}]
     assert names(script, *asked) == ["a", "b", "b", "r", "s", "d", "r"]
 
 
@@ -60,7 +60,7 @@ def test_a_step_waits_for_an_attempt_that_it_matches() -> None:
         steps=[Step(name="key", when=When(key="k2")), Step(name="plain", when=When(stream=False))],
         default=Step(name="d"),
     )
-    asked = [{}, {"stream": False}, {"key": "k2"}, {"key": "k2"}]
+    asked: list[dict[str, Any]] = [{}, {"stream": False}, {"key": "k2"}, {"key": "k2"}]
     assert names(script, *asked) == ["d", "plain", "key", "d"]
 
 

@@ -45,7 +45,7 @@ CASES: list[tuple[str, str]] = [
     (
         VENDOR + "capabilities = ['tool']",
         "vendors[0] (acme).models[0] (large).capabilities[0]: 'tool' is not one of "
-        "json, logprobs, reasoning, seed, tools, vision\n    did you mean `tools`?",
+        "json, logprobs, prefill, reasoning, seed, tools, vision\n    did you mean `tools`?",
     ),
     (
         "[[vendors]]\nname = 'a b'",
@@ -137,6 +137,28 @@ CASES: list[tuple[str, str]] = [
         VENDOR.replace('"sk-1"', '"sk-1"\nlimits = { concurrent = 0 }'),
         "vendors[0] (acme).limits.concurrent: a limit of 0 lets nothing through\n"
         '    leave it out for no limit; to switch a vendor off, serve = "never"',
+    ),
+    (
+        VENDOR.replace(
+            '"sk-1"', '"sk-1"\nlimits = { tokens_per_minute = 100, output_tokens_per_minute = 50 }'
+        ),
+        "vendors[0] (acme).limits.output_tokens_per_minute: is given as well as `tokens_per_minute`\n"
+        "    limit tokens either together, or input and output each",
+    ),
+    (
+        VENDOR.replace('"sk-1"', '"sk-1"\nlimits = { dollars_per_hour = 5 }'),
+        "vendors[0] (acme).limits.dollars_per_hour: the model 'large' has no price to be counted by\n"
+        "    give it `price = { input = ..., output = ... }`, in dollars per million tokens",
+    ),
+    (
+        VENDOR.replace('"sk-1"', '"sk-1"\nlimits = { ramp_floor = 0 }'),
+        "vendors[0] (acme).limits.ramp_floor: a limit of 0 lets nothing through\n"
+        '    leave it out for no limit; to switch a vendor off, serve = "never"',
+    ),
+    (
+        VENDOR.replace('"sk-1"', '"sk-1"\nlimit_model = "openia"'),
+        "vendors[0] (acme).limit_model: 'openia' is not one of anthropic, azure, default, gemini, groq, openai\n"
+        "    did you mean `openai`?",
     ),
     (
         VENDOR.replace('"sk-1"', '"sk-1"\ntimeouts = { total = "10s", between_tokens = 5 }'),

@@ -84,9 +84,12 @@ def test_the_values_shown_as_defaults_are_the_defaults() -> None:
     assert shape(house, "") == Config()
     examples = {vendor["name"]: vendor for vendor in values["vendors"]}
     acme, simulated = examples["acme"], examples["sim-everything"]
-    own_vendor = ("base_url", "api_key", "serve", "limits", "models", "headers", "proxy", "timeouts")
+    own_vendor = (
+        "base_url", "api_key", "serve", "limits", "limit_model", "models", "headers", "proxy", "timeouts",
+    )  # fmt: skip
+    not_limits = ("burst", "adaptive", "shared", "strict", "ramp_growth")
     vendor = without(acme, *own_vendor)
-    vendor["limits"] = {"burst": acme["limits"]["burst"]}
+    vendor["limits"] = {key: acme["limits"][key] for key in not_limits}
     vendor["models"] = [without(acme["models"][0], "id", "max_output", "price", "limits")]
     vendor["simulate"] = without(simulated["simulate"], "seed", "faults")
     plain = {"name": "acme", "models": [{"name": "acme-large"}], "simulate": {}}

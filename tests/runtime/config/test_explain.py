@@ -74,8 +74,21 @@ def test_the_plain_form_says_what_is_served_and_why_not_the_rest() -> None:
         ("sim", False, "only served when no other vendor is; [red]acme is"),
     ]
     acme = told["vendors"][0]
-    assert acme["limits"] == {"requests_per_minute": 1500, "burst": 0.1}
-    assert acme["timeouts"] == {"connect": 1.0, "first_token": 60.0, "between_tokens": 30.0, "total": 600.0}
+    assert acme["limits"] == {
+        "requests_per_minute": 1500,
+        "adaptive": True,
+        "burst": 0.1,
+        "shared": False,
+        "strict": False,
+        "ramp_growth": 1.5,
+    }
+    assert acme["timeouts"] == {
+        "connect": 1.0,
+        "first_token": 60.0,
+        "between_tokens": 30.0,
+        "least_pace": 0.2,
+        "total": 600.0,
+    }
     assert acme["options"] == {"client_secret": "…", "deep": [{"token": "…"}, "sk-…et"], "plain": "shown"}
     assert told["vendors"][2]["address"] == "simulated"
     assert [each["name"] for each in told["deployments"]] == ["[red]acme/m", "[red]acme/m#2"]

@@ -25,6 +25,8 @@ from ....canon import (
     Opened,
     Refusal,
     RefusalDelta,
+    Restarted,
+    Seam,
     Text,
     TextDelta,
     Thinking,
@@ -333,16 +335,18 @@ class Writer:
     """
 
     def __init__(self, *, id: str, model: str, created: int, include_usage: bool) -> None:
-        self._head = (
+        self._opening = (
             b'data: {"id":'
             + _encode(id)
             + b',"object":"chat.completion.chunk","created":'
             + str(created).encode()
             + b',"model":'
-            + _encode(model)
-            + b',"choices":['
         )
         self._include_usage = include_usage
+        self._begin(model)
+
+    def _begin(self, model: str) -> None:
+        self._head = self._opening + _encode(model) + b',"choices":['
         self._usage: Usage | None = None
         self._begun: set[int] = set()
         self._called: set[int] = set()
@@ -365,6 +369,8 @@ class Writer:
             self._usage = event.usage
         elif type(event) is OpaqueDelta and event.format == FORMAT:
             return self._opaque(event)
+        elif isinstance(event, Seam | Restarted):
+            return self._takeover(event)
         return b""
 
     def close(self) -> bytes:
@@ -379,6 +385,22 @@ class Writer:
     def error(envelope: dict[str, Any]) -> bytes:
         """An error as the last event: no finish reason and no `[DONE]` follow it."""
         return b"data: " + _encode(envelope) + b"\n\n"
+
+    def _takeover(self, event: Seam | Restarted) -> bytes:
+        """The mark where another vendor takes over: a comment for people, a chunk without choices for programs."""
+        word = "seam" if isinstance(event, Seam) else "restart"
+        if isinstance(event, Restarted):
+            self._begin(event.model)
+        told = {
+            word: {
+                "before": event.before,
+                "after": event.after,
+                "model": event.model,
+                "class": event.reason,
+            }
+        }
+        comment = f": x-dispatch-{word} {event.before} -> {event.after}\n\n".encode()
+        return comment + self._head + b'],"x_dispatch":' + _encode(told) + b"}\n\n"
 
     def _delta(self, index: int, inner: bytes, finish: bytes = b"null", beside: bytes = b"") -> bytes:
         role = b""

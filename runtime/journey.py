@@ -1,0 +1,356 @@
+"""One request's way through the house: its deadline, its attempts, and what follows from each.
+
+A `Journey` asks the router for leases, judges each fault by the table of consequences (`actors.faults`), keeps
+within the retry budgets, and keeps the record. It sends every attempt's outcome to the statistics once, and says of
+exactly one outcome that it was the request's last, however the request ends.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import partial
+from typing import Any, Final
+
+import trio
+
+from ..actors.faults import Again, Consequence, FaultClass, consequence
+from ..actors.mailbox import ActorCrashed, MailboxClosed, MailboxFull
+from ..actors.messages import Lease, NoLease, Outcome, Route, Spent
+from .attempt import Attempt
+from .canon import Completion, Fault, Request, Usage
+from .detached import DetachedAttempt
+from .errors import Busy, DeadlinePassed, DispatchError, NoVendor, error_for
+from .estimate import facts_of
+from .house import House
+from .prices import cost_of
+from .reply import AttemptRecord, Reply
+from .unleased import unleased
+
+__all__ = ["Journey"]
+
+_MOST_UNSUITED: Final = 20
+"""Deployments that may turn out unable to express a request before it is refused: a bound for the loop."""
+
+
+class Journey:
+    """See the module's docstring."""
+
+    def __init__(self, house: House, request: Request, *, stream: bool, request_id: str) -> None:
+        self.house = house
+        self.request = request
+        self.request_id = request_id
+        self.stream = stream
+        self.conduct = house.conduct(request)
+        self.begun = trio.current_time()
+        timeout = house.default_timeout if request.timeout is None else request.timeout
+        self.deadline = self.begun + min(timeout, house.default_timeout)
+        self.records: list[AttemptRecord] = []
+        self._facts = facts_of(request, house.long_context)
+        self._needs = self._facts.needs
+        self._tried: tuple[str, ...] = ()
+        self._again: str | None = None
+        self._again_at = 0.0
+        self._repeated: set[str] = set()
+        self._stale: set[str] = set()
+        self._larger_than = 0
+        self._made = 0
+        self._unsuited = 0
+        self._sent_elsewhere = False
+        self._last_fault: Fault | None = None
+        self._reported = False
+        house.budget.deposit(request.criticality, self.begun)
+        self._hedged = self.conduct.hedge if request.hedge is None else request.hedge
+        if self._hedged:
+            house.hedges.request(self.begun)
+
+    @property
+    def attempts(self) -> tuple[AttemptRecord, ...]:
+        """The attempts that have ended so far."""
+        return tuple(self.records)
+
+    # --- leases -----------------------------------------------------------------------------
+
+    async def attempt(self) -> Attempt:
+        """Lease a deployment. Raises what ends the request if there is none.
+
+        The attempt must be begun, or settled, at once: there is no checkpoint between the lease and its return.
+        """
+        try:
+            leased = await self.house.router.ask(self._route())
+        except MailboxFull as full:
+            message = f"too many requests are under way: {full}"
+            raise Busy(message, code="busy", retry_after=1.0, attempts=self.attempts) from None
+        except (MailboxClosed, ActorCrashed) as gone:
+            message = f"the request was lost: {gone}"
+            raise NoVendor(message, code="actor_crashed", status=500, attempts=self.attempts) from None
+        if isinstance(leased, NoLease):
+            if self._last_fault is not None:
+                raise error_for(self._last_fault, self.attempts)
+            raise unleased(self.request, leased, trio.current_time())
+        return self._attempt(leased)
+
+    async def hedge(self, slow: Attempt) -> Attempt | None:
+        """Lease a deployment of another vendor, for a race with `slow`. None if that is not to be had, or not worth it."""
+        if not self._affords_hedge(slow):
+            return None
+        try:
+            leased = await self.house.router.ask(self._route(hedge=slow.deployment))
+        except (MailboxFull, MailboxClosed, ActorCrashed):
+            return None
+        if isinstance(leased, NoLease):
+            return None
+        attempt = self._attempt(leased)
+        if leased.desperate or attempt.deployment.vendor == slow.deployment.vendor:
+            self.give_back(attempt)
+            return None
+        return attempt
+
+    def may_hedge(self, first: Attempt) -> bool:
+        """Whether a hedge for `first` comes into question at all, should it be slow."""
+        lease = first.lease
+        return self._hedged and lease.hedge_after is not None and not lease.desperate and self._has_room()
+
+    def _affords_hedge(self, slow: Attempt) -> bool:
+        facts, now = self._facts, trio.current_time()
+        cost = cost_of(Usage(facts.input_tokens, facts.output_tokens), slow.deployment.model.price)
+        if not self._has_room() or now >= self.deadline:
+            return False
+        dollars = None if cost is None else float(cost)
+        budget, criticality = self.house.budget, self.request.criticality
+        if budget.balance(criticality, now) < 1.0 or not self.house.hedges.allow(now, dollars):
+            return False
+        return budget.withdraw(criticality, now)
+
+    def _has_room(self) -> bool:
+        return self._made < self.house.retry.attempts
+
+    def _route(self, hedge: Any = None) -> Route:
+        facts, request = self._facts, self.request
+        return Route(
+            model=request.model,
+            mode=request.mode,
+            user=request.user,
+            kinds=facts.kinds,
+            needs=self._needs,
+            input_tokens=facts.input_tokens,
+            output_tokens=facts.output_tokens,
+            deadline=self.deadline,
+            tried=self._tried if hedge is None else (*self._tried, hedge.name),
+            again=self._again if hedge is None else None,
+            again_at=self._again_at,
+            larger_than=self._larger_than,
+            tenant=request.user or "",
+            criticality=request.criticality,
+            size=facts.size,
+            hedge=None if hedge is None else hedge.vendor,
+            prefix=facts.prefix,
+            begun=self.begun,
+            streamed=self.stream,
+            hedged=self._hedged,
+        )
+
+    def _attempt(self, lease: Lease) -> Attempt:
+        self._made += 1
+        deployment = self.house.deployments[lease.deployment]
+        hold = self.conduct.hold if self.stream else 0.0
+        if hold or deployment.drains:
+            kind: Any = partial(
+                DetachedAttempt, background=self.house.background, hold=hold, drains=deployment.drains
+            )
+        else:
+            kind = Attempt
+        made: Attempt = kind(
+            deployment,
+            lease,
+            self.request,
+            stream=self.stream,
+            deadline=self.deadline,
+            input_estimate=self._facts.input_tokens,
+            fresh=lease.deployment in self._stale,
+        )
+        return made
+
+    # --- after an attempt -------------------------------------------------------------------
+
+    def finish(self, attempt: Attempt, *, last: bool, superseded: bool = False) -> None:
+        """Settle `attempt`, keep its record, and tell the statistics. Does not wait."""
+        last = last and not self._reported
+        self._reported = self._reported or last
+        self._book(attempt, last=last, superseded=superseded)
+
+    def _book(self, attempt: Attempt, *, last: bool, superseded: bool = False) -> None:
+        attempt.settle(superseded=superseded)
+        self.records.append(attempt.record())
+        self._tell(attempt, attempt.fault, last=last)
+
+    async def abandon(
+        self, attempt: Attempt, error: BaseException | None = None, *, superseded: bool = False
+    ) -> None:
+        """`attempt` is left under way: by a caller who has gone, for a faster one (`superseded`), or by our own `error`.
+
+        If it is to go on without its caller, its end is also the request's.
+        """
+        if isinstance(error, Exception):
+            attempt.fault = attempt.fault or _internal(error)
+        last = not self._reported
+        if not superseded and attempt.leave(partial(self._book, attempt, last=last)):
+            self._reported = True
+            return
+        self.finish(attempt, last=not superseded, superseded=superseded)
+        await attempt.close()
+
+    def give_back(self, attempt: Attempt) -> None:
+        """`attempt` was leased, and will not be begun."""
+        self._made -= 1
+        attempt.settle(superseded=True)
+
+    def over(self, error: BaseException) -> None:
+        """The request has ended by `error`; the statistics are told, unless they know."""
+        if self._reported:
+            return
+        if isinstance(error, DispatchError):
+            fault = Fault(kind=error.kind, message=error.message)
+        elif isinstance(error, Exception):
+            fault = _internal(error)
+        else:
+            # A cancellation, perhaps in a group.
+            fault = Fault(kind=FaultClass.CLIENT_GONE, message="the caller went away")
+        self._reported = True
+        self._tell(None, fault, last=True)
+
+    def _tell(self, attempt: Attempt | None, fault: Fault | None, *, last: bool) -> None:
+        deployment = None if attempt is None else attempt.deployment
+        self.house.stats.tell(
+            Outcome(
+                vendor=None if deployment is None else deployment.vendor,
+                deployment=None if deployment is None else deployment.name,
+                model=self.request.model if deployment is None else deployment.model.name,
+                asked=self.request.model,
+                mode=self.request.mode or self.request.model,
+                fault=None if fault is None else fault.kind,
+                first_token=None if attempt is None else attempt.first_token,
+                seconds=0.0 if attempt is None else attempt.seconds,
+                request_seconds=trio.current_time() - self.begun,
+                spent=Spent() if attempt is None else attempt.spent,
+                streamed=self.stream,
+                attempt=len(self.records),
+                last=last,
+                superseded=attempt is not None and attempt.superseded,
+                by=None if fault is None else fault.by,
+            )
+        )
+
+    def goes_on(self, attempt: Attempt, fault: Fault) -> bool:
+        """Whether there will be another attempt after `fault`, a retry being spent on it if need be."""
+        free = self._free(attempt, fault)
+        if not self.judge(attempt, fault):
+            return False
+        return free or self.house.budget.withdraw(self.request.criticality, trio.current_time())
+
+    def judge(self, attempt: Attempt, fault: Fault) -> bool:
+        """Whether another attempt may help after `fault`; the next `attempt` takes it into account."""
+        self._last_fault = fault
+        name = attempt.deployment.name
+        now = trio.current_time()
+        self._again, self._again_at = None, 0.0
+        if fault.code == "unsupported_feature":
+            # Nothing was sent: another vendor may be able to say it.
+            self._unsuited += 1
+            self._made -= 1
+            self._tried = (*self._tried, name)
+            return self._unsuited < _MOST_UNSUITED
+        if self._free(attempt, fault):
+            self._repeated.add(name)
+            self._stale.add(name)
+            self._made -= 1
+            return now < self.deadline
+        row = consequence(fault.kind, fault.status)
+        delay = self._delay(fault, row)
+        again = self._may_repeat(name, fault, row.same, now + delay)
+        if not (row.other or again or self._elsewhere(fault)):
+            return False
+        self._tried = (*self._tried, name)
+        if again:
+            self._again, self._again_at = name, now + delay
+            self._repeated.add(name)
+        if fault.kind is FaultClass.CONTEXT_LENGTH:
+            self._larger_than = int(attempt.deployment.model.context)
+        return self._has_room() and now < self.deadline
+
+    def _free(self, attempt: Attempt, fault: Fault) -> bool:
+        """Whether the vendor provably did not begin: the next attempt is then not counted, once a deployment."""
+        if fault.code == "unsupported_feature":
+            return True
+        once_free = consequence(fault.kind, fault.status).same is Again.ONCE_FREE
+        return once_free and attempt.deployment.name not in self._repeated
+
+    def _elsewhere(self, fault: Fault) -> bool:
+        """Whether the request was refused for what this vendor or model lacks: one other is then asked."""
+        if not fault.elsewhere or self._sent_elsewhere:
+            return False
+        self._sent_elsewhere = True
+        return True
+
+    def _may_repeat(self, name: str, fault: Fault, same: Again, at: float) -> bool:
+        """Whether the same deployment may be asked once more, at `at`."""
+        if fault.should_retry is not None:
+            same = Again.ONCE if fault.should_retry else Again.NEVER
+        if same is Again.NEVER or name in self._repeated:
+            return False
+        return (fault.retry_after or 0.0) <= self.house.retry.longest_hint and at < self.deadline
+
+    def _delay(self, fault: Fault, row: Consequence) -> float:
+        """The wait before the same deployment is asked again: our own, the table's, or the vendor's hint if that is
+        the longest."""
+        retry = self.house.retry
+        delay = retry.backoff.delay(max(0, self._made - 1), self.house.rng, hint=fault.retry_after)
+        return max(delay, row.pause)
+
+    # --- the end ----------------------------------------------------------------------------
+
+    def error(self) -> DispatchError:
+        """What the caller is told when no attempt helped."""
+        if self._last_fault is None:
+            return NoVendor("the request was not attempted", code="no_vendor_available")
+        return error_for(self._last_fault, self.attempts)
+
+    def too_late(self) -> DispatchError:
+        """The deadline has passed."""
+        seconds = self.deadline - self.begun
+        return DeadlinePassed(
+            f"no answer within {seconds:g} s",
+            kind=FaultClass.LOCAL,
+            attempts=self.attempts,
+            status=504,
+            code="deadline_exceeded",
+        )
+
+    def reply(self, attempt: Attempt, completion: Completion) -> Reply:
+        """The answer, with how it came about. `attempt` brought it, or the end of it."""
+        costs = [record.cost for record in self.records]
+        known = [cost for cost in costs if cost is not None]
+        return Reply(
+            completion=completion,
+            request_id=self.request_id,
+            vendor=attempt.deployment.vendor,
+            deployment=attempt.deployment.name,
+            model=attempt.deployment.model.name,
+            attempts=self.attempts,
+            cost=sum(known, Decimal(0)) if len(known) == len(costs) else None,
+            seconds=trio.current_time() - self.begun,
+            first_token=attempt.first_token,
+            dropped=attempt.dropped,
+            panic=attempt.lease.desperate,
+        )
+
+    # --- going on after a break -------------------------------------------------------------
+
+    def change(self, request: Request, needs: frozenset[str]) -> None:
+        """From now on it is `request` that is asked for, of deployments that can do `needs` besides."""
+        self.request = request
+        self._facts = facts_of(request, self.house.long_context)
+        self._needs = self._facts.needs | needs
+
+
+def _internal(error: Exception) -> Fault:
+    return Fault(kind=FaultClass.LOCAL, message=f"internal error: {error!r}")
