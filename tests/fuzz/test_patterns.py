@@ -211,4 +211,4 @@ def test_the_houses_patterns_are_found() -> None:
         "dialects.error_text._TITLE",
     } <= PATTERNS.keys()
     assert PATTERNS["wire.server_parser._HEADERS"][1] == {"fullmatch"}
-    assert any(name.startswith("dialects.spellings.google.") for name in PATTERNS)
+    assert any(name.startswith("dialects.spellings.") for name in PATTERNS)
