@@ -77,7 +77,7 @@ def regression(target: Target, finding: Finding) -> str:
     """The finding as a test for the file in which it belongs."""
     name = "".join(letter if letter.isalnum() else "_" for letter in target.name)
     return (
-        f"# {finding.where}\n# for {target.home}\n"
+        f"# {finding.where}\n# for {target.home}, with: from tests.fuzz.targets import TARGETS\n"
         f"def test_{name}_takes_this_too() -> None:\n"
         f"    TARGETS[{target.name!r}].check(\n        {_literal(finding.case)}\n    )\n"
     )

@@ -1,7 +1,8 @@
 """The long run: `python -m tests.fuzz.run --seconds 60` tries every target in turn and prints what was found.
 
 Each finding is made small and printed as a test to paste. Exit status 1 if there was one. With `atheris` installed
-(`pip install atheris`), half of each target's time is guided by coverage; `--plain` leaves it out.
+(`pip install atheris`), half of each target's time is guided by coverage, unless that is too little for a start that
+instruments the code; `--plain` leaves it out.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from .target import Target
 from .targets import TARGETS
 
 __all__ = ["main", "plain"]
+
+_WORTH_GUIDANCE = 15.0
+"""Seconds for one target, from which on a guided process is started, which takes some of them to begin."""
 
 _MOST_FINDINGS = 20
 """Different findings of one target, after which it is not tried any more."""
@@ -45,8 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     names = options.target or list(TARGETS)
     start = int.from_bytes(os.urandom(6), "big") if options.start is None else options.start
-    guidance = not options.plain and find_spec("atheris") is not None
     share = options.seconds / len(names)
+    guidance = not options.plain and share >= _WORTH_GUIDANCE and find_spec("atheris") is not None
     print(f"{len(names)} targets, {share:.1f} s each, from case {start}, guided: {guidance}", flush=True)
     total = 0
     for name in names:

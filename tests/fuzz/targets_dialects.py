@@ -117,8 +117,11 @@ def targets() -> Iterator[Target]:
         )
 
 
+_HOMES: Final = {"messages": "anthropic", "generate_content": "generate_content_answers"}
+
+
 def _home(format: str) -> str:
-    return f"tests/runtime/dialects/test_{format}.py"
+    return f"tests/runtime/dialects/test_{_HOMES.get(format, format)}.py"
 
 
 # --- what comes out is sound ----------------------------------------------------------------------
