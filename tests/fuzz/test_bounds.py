@@ -150,6 +150,7 @@ _MOST_HELD: Final = 72 * MIB
 """The largest of the declared bounds (64 MiB of a whole answer), and something for objects."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize(
     "unit",
@@ -158,7 +159,7 @@ _MOST_HELD: Final = 72 * MIB
 def test_a_decoder_fed_without_end_holds_no_more_than_an_event(format: str, unit: bytes) -> None:
     decoder = FORMATS[format].decoder()
     with cpu_limit(10.0):
-        for piece in some(endless(unit, 1 << 18), 2 * MIB):
+        for piece in some(endless(unit, 1 << 18), MIB + MIB // 4):
             decoder.feed(piece)
     assert held(decoder) < 4 * MAX_EVENT_BYTES
     decoder.close()
