@@ -8,15 +8,20 @@
 A tour: the way of one request.
 
 1. It arrives at the `gateway` (HTTP) or from your own code, in the one language spoken indoors (`canon`).
-2. `dispatch` makes a `Journey` of it: one deadline, a record of attempts. It asks the router's actor for a
-   lease (`llm_dispatcher.actors`).
-3. `attempt` makes the exchange under that lease: the deployment's dialect (`dialects`) writes the HTTP
-   request, the transport (`wire`) sends it, and the dialect's decoder turns what comes back into events.
-4. A fault before the first content goes back to `dispatch`, which asks for the next lease; after it, it
-   is an error. Either way the vendor's actor and the statistics learn how the attempt ended.
-5. `assembly` makes a whole reply of the events where one is wanted; `prices` says what it cost.
+2. A `journey` is made of it: one deadline, a record of attempts, the retries that it may spend. It asks the router's
+   actor for a lease (`llm_dispatcher.actors`).
+3. An `attempt` makes the exchange under that lease: the deployment's dialect (`dialects`) writes the HTTP
+   request, the transport (`wire`) sends it, and the dialect's decoder turns what comes back into events. Its `pace`
+   says how long the vendor may be waited for, its bill (`money`) what it comes to, however it ends.
+4. `dispatch` makes attempts until one answers: a fault before the first content is made good by the next one, and where
+   a route wishes it a slow vendor gets company (`race`). Every attempt's end is told to the vendor's actor and to
+   the statistics, once.
+5. After the first content of a `stream` a fault is an error, or another vendor takes over (`midstream`).
+   An answer may be read to its end after its caller has left (`detached`).
+6. `assembly` makes a whole reply of the events where one is wanted; `prices` says what it cost.
 
-`dispatcher` builds all this from a configuration (`config`, `plan`); `cli` and `daemon` are what people start.
+`dispatcher` builds all this from a configuration (`config`, `plan`); `cli` and `daemon` are what people start. The
+daemon watches what the process is short of (`overload`, `process`), and `gateway.admission` refuses what can best wait.
 The names below are the public interface; they are imported when first used.
 """
 

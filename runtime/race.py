@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import trio
 
-from ..actors.faults import CONSEQUENCES
+from ..actors.faults import consequence
 from .attempt import Attempt
 from .canon import Fault
 from .dialects import Unsupported, VendorFault
@@ -125,7 +125,7 @@ class _Race:
 
     async def _failed(self, attempt: Attempt, fault: Fault) -> None:
         self._running -= 1
-        fatal = not CONSEQUENCES[fault.kind].other and fault.code != "unsupported_feature"
+        fatal = not fault.elsewhere and not consequence(fault.kind, fault.status).other
         if not self._over.is_set() and (fatal or self._running == 0):
             # Judged by whoever makes the next attempt, or ends the request.
             self._lost = (attempt, fault)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
+from ...actors.machines.overload import Criticality
 from .units import ByteCount, Seconds, TokenCount, Usd
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Logging",
     "Mode",
     "Model",
+    "Overload",
     "Price",
     "Retry",
     "Route",
@@ -36,6 +38,7 @@ __all__ = [
     "TargetTable",
     "Timeouts",
     "Vendor",
+    "Waiting",
 ]
 
 Name: TypeAlias = Annotated[str, Meta(pattern=r"^[^\s/#][^\s#]*$", max_length=128)]
@@ -287,6 +290,18 @@ class Streams(Table, frozen=True, kw_only=True):
     """How long the first content is held back, at most 0.5 s: a break meanwhile is made good unseen."""
 
 
+class Waiting(Table, frozen=True, kw_only=True):
+    """Requests that a limit keeps back, and that could still be answered in time, wait in line: one line for each set of
+    deployments that can serve them. Tenants (a request's `user`) take turns."""
+
+    requests: Annotated[int, Meta(ge=1)] = 256
+    """In one line, at most; more are refused with 429 and the time at which to come again."""
+    bytes: ByteCount = ByteCount(64 * 2**20)
+    """Of requests in one line, at most."""
+    weights: dict[str, Annotated[float, Meta(gt=0)]] = {}
+    """A tenant's share relative to that of others, which is 1."""
+
+
 class Breaker(Table, frozen=True, kw_only=True):
     """When a deployment that fails is left alone, and for how long."""
 
@@ -308,6 +323,16 @@ class Supervision(Table, frozen=True, kw_only=True):
     quarantine: Seconds = Seconds(300)
 
 
+class Overload(Table, frozen=True, kw_only=True):
+    """How much the daemon may be short of before it refuses requests: from 85 % of a limit those of the class
+    `sheddable`, from 90 % `sheddable_plus` too, from 95 % all but `critical_plus`. Requests under way go on."""
+
+    loop_lag: Seconds = Seconds(0.25)
+    """So late the event loop may be, over three seconds: when it is, more work comes in than can be done."""
+    memory: ByteCount | None = None
+    """The process's resident memory; if absent what its container, else the machine has."""
+
+
 class Server(Table, frozen=True, kw_only=True):
     """The daemon's front door."""
 
@@ -315,9 +340,25 @@ class Server(Table, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65535)] = 4000
     max_body: ByteCount = ByteCount(16 * 2**20)
     max_connections: Annotated[int, Meta(ge=1)] = 10_000
+    """For a further one the longest idle connection is closed."""
+    max_connections_per_address: Annotated[int, Meta(ge=0)] = 2500
+    """Of one client, this machine excepted; 0 is without limit."""
     keep_alive: Seconds = Seconds(75)
+    head_timeout: Seconds = Seconds(10)
+    """From the first byte of a request's head to its last."""
+    stall_timeout: Seconds = Seconds(30)
+    """A client that takes nothing of its answer, or sends nothing of its request, for so long is cut off."""
+    slowest_client: ByteCount = ByteCount(1024)
+    """Bytes a second. A client that has kept us waiting for a minute (for a request's body: five seconds) and
+    moved less than that is cut off."""
+    default_criticality: Criticality = "critical"
+    """The class of requests without the header `x-dispatch-criticality`."""
+    overload: Overload = Overload()
     drain: Seconds = Seconds(120)
     """After SIGTERM or Ctrl-C: how long running requests may go on. A second signal stops at once."""
+    lame_duck: Seconds = Seconds(5)
+    """The part of `drain` in which new requests are still taken after SIGTERM, while anybody is connected: load
+    balancers need a moment to notice that `/ready` says no."""
 
 
 class Logging(Table, frozen=True, kw_only=True):
@@ -337,6 +378,7 @@ class Config(Table, frozen=True, kw_only=True):
     retry: Retry = Retry()
     hedging: Hedging = Hedging()
     streams: Streams = Streams()
+    waiting: Waiting = Waiting()
     breaker: Breaker = Breaker()
     supervision: Supervision = Supervision()
     policy: str = "priority"

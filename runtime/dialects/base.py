@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from ..canon import Completion, Event, Fault, Request
 
-__all__ = ["Answer", "Built", "Decoder", "Dialect", "Target", "Unsupported", "VendorFault"]
+__all__ = ["Answer", "Built", "Decoder", "Dialect", "InvalidBody", "Target", "Unsupported", "VendorFault"]
 
 
 class Unsupported(Exception):
@@ -29,6 +29,14 @@ class Unsupported(Exception):
     def __init__(self, feature: str, remedy: str = "") -> None:
         super().__init__(f"{feature} is not supported here{'; ' + remedy if remedy else ''}")
         self.feature = feature
+
+
+class InvalidBody(Exception):
+    """A client's body is not a request of the format that it came in. `param` names the field."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
 
 
 class VendorFault(Exception):

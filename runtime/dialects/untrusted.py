@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-__all__ = ["DEEPEST", "MOST_TOKENS", "Unreadable", "read_json", "reader_of", "token_count"]
+__all__ = ["DEEPEST", "MOST_OUTPUT", "MOST_TOKENS", "Unreadable", "read_json", "reader_of", "token_count"]
 
 T = TypeVar("T")
 
@@ -20,6 +20,9 @@ DEEPEST: Final = 128
 
 MOST_TOKENS: Final = 10**12
 """No answer counts as many; a larger number is a mistake, and would be one in budgets and accounts."""
+
+MOST_OUTPUT: Final = 10**9
+"""Tokens that a request may ask for; far more than any model's longest answer, and few enough to be reserved and priced."""
 
 _SHORTEST: Final = 2 * DEEPEST
 _decode: Final = msgspec.json.Decoder().decode

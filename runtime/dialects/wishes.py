@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Final
+
 from .base import Unsupported
 
 __all__ = ["Wishes"]
+
+
+_PERMISSIONS: Final = frozenset({"messages.betas"})
+"""Fields that only permit what other fields then ask for: on their own they wish for nothing."""
 
 
 class Wishes:
@@ -19,3 +26,10 @@ class Wishes:
         if not self._lenient:
             raise Unsupported(feature, remedy)
         self.dropped.append(feature)
+
+    def of_others(self, extra: Mapping[str, Mapping[str, Any]], format: str) -> None:
+        """None of the fields that other formats than `format` have kept can be said."""
+        for owner, fields in extra.items():
+            for name in fields if owner != format else ():
+                if f"{owner}.{name}" not in _PERMISSIONS:
+                    self.cannot(f"{owner}.{name}")

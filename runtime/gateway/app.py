@@ -8,19 +8,23 @@ that (`EXTENSION`), else by a task here that listens for the disconnection.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 import structlog
 import trio
 
-from ..dialects.formats.chat_completions import faults
-from ..dialects.formats.chat_completions.request import InvalidBody
+from ..dialects.base import InvalidBody
 from ..dispatcher import Dispatcher
 from ..errors import DispatchError
 from . import admin
+from .admission import Admission
 from .chat import chat_completions
-from .failures import envelope, headers_of
-from .http import BodyTooLarge, ClientGone, Exchange, Receive, Scope, Send, encode
+from .count_tokens import count_tokens
+from .failures import failure_of, headers_of
+from .http import BodyTooLarge, ClientGone, Exchange, Receive, Report, Scope, Send, encode
+from .messages import messages
+from .styles import ANTHROPIC, OPENAI, Failure, Style, style_of_client
 
 __all__ = ["EXTENSION", "Gateway"]
 
@@ -33,26 +37,46 @@ Endpoint: TypeAlias = Callable[[Dispatcher, Exchange], Awaitable[None]]
 
 ENDPOINTS: Final[dict[str, dict[str, Endpoint]]] = {
     "/v1/chat/completions": {"POST": chat_completions},
+    "/v1/messages": {"POST": messages},
+    "/v1/messages/count_tokens": {"POST": count_tokens},
     "/v1/models": {"GET": admin.models},
     "/v1/stats": {"GET": admin.stats},
     "/health": {"GET": admin.health},
     "/ready": {"GET": admin.ready},
 }
 
+STYLES: Final[dict[str, Style]] = {
+    "/v1/chat/completions": OPENAI,
+    "/v1/messages": ANTHROPIC,
+    "/v1/messages/count_tokens": ANTHROPIC,
+}
+"""Paths that belong to one interface; elsewhere a client is answered in the style of its own."""
+
 
 class Gateway:
-    """See the module's docstring. `draining` turns `/ready` to 503 while requests are still served."""
+    """See the module's docstring. `draining` turns `/ready` to 503 while requests are still served.
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    `admission` decides what is taken in under overload; without one everything is. `reports` are further parts of
+    `GET /v1/stats`, by name.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, admission: Admission | None = None) -> None:
         self._dispatcher = dispatcher
+        self._admission = admission or Admission(default=dispatcher.config.server.default_criticality)
         self.draining = False
+        self.reports: dict[str, Report] = {"admission": self._admission.statistics}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI call."""
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
             return
-        exchange = Exchange(scope, receive, send, self._dispatcher.new_request_id())
+        style = STYLES.get(scope["path"].rstrip("/")) or style_of_client(dict(scope["headers"]))
+        exchange = Exchange(scope, receive, send, self._dispatcher.new_request_id(), style, self.reports)
+        with suppress(ClientGone):
+            await self._serve(scope, exchange)
+
+    async def _serve(self, scope: Scope, exchange: Exchange) -> None:
         endpoint = await self._find(scope, exchange)
         if endpoint is None:
             return
@@ -107,11 +131,15 @@ class Gateway:
     async def _answer(self, endpoint: Endpoint, exchange: Exchange) -> None:
         """Run the endpoint, and turn what it raises into an answer if none has begun."""
         try:
+            if exchange.scope["method"] == "POST":
+                self._admission.admit(exchange)
             await endpoint(self._dispatcher, exchange)
         except DispatchError as error:
             if exchange.started:
                 raise
-            await exchange.answer(error.status, encode(envelope(error)), headers_of(error))
+            await exchange.answer(
+                error.status, encode(exchange.envelope(failure_of(error))), headers_of(error)
+            )
         except InvalidBody as error:
             await _refuse(exchange, 400, str(error), "invalid_request", param=error.param)
         except BodyTooLarge:
@@ -119,7 +147,7 @@ class Gateway:
             message = f"the body is larger than {most} bytes (server.max_body)"
             await _refuse(exchange, 413, message, "body_too_large")
         except ClientGone:
-            return
+            raise
         except Exception as error:
             log.exception("endpoint failed", path=exchange.scope["path"], request_id=exchange.request_id)
             if exchange.started:
@@ -138,8 +166,10 @@ async def _refuse(
     param: str | None = None,
     allow: str | None = None,
 ) -> None:
-    body = encode(faults.write(message, type=type, code=code, param=param))
-    await exchange.answer(status, body, [(b"allow", allow.encode())] if allow else None)
+    failure = Failure(status=status, message=message, type=type, code=code, param=param)
+    await exchange.answer(
+        status, encode(exchange.envelope(failure)), [(b"allow", allow.encode())] if allow else None
+    )
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -1,38 +1,43 @@
-"""How the house's errors look to a client of OpenAI's interface: status, envelope, headers."""
+"""The house's errors as failures to be told, and the headers that come with them."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
-from ..dialects.formats.chat_completions import faults
-from ..errors import DispatchError
+from ..errors import DispatchError, Stopping
 from .http import Headers
+from .styles import Failure
 
-__all__ = ["envelope", "headers_of"]
+__all__ = ["failure_of", "headers_of", "stopping"]
 
 
-def envelope(error: DispatchError) -> dict[str, Any]:
-    """OpenAI's error object, and beside its own fields whose fault it was, which attempts were made, and in how many
-    seconds a new try makes sense (null where that is not known)."""
-    body = faults.write(error.message, type=error.type, code=error.code, param=error.param)
-    body["error"]["x_dispatch"] = {
-        "class": error.kind.value,
-        "blame": error.blame.value,
-        "vendor": error.vendor,
-        "retry_after": error.retry_after,
-        "attempt": len(error.attempts),
-        "attempts": [
-            {
-                "deployment": record.deployment,
-                "class": record.fault,
-                "message": record.message,
-                "seconds": round(record.seconds, 4),
-            }
-            for record in error.attempts
-        ],
-    }
-    return body
+def failure_of(error: DispatchError) -> Failure:
+    """What went wrong, whose fault it was, which attempts were made, and in how many seconds a new try makes sense
+    (None where that is not known)."""
+    return Failure(
+        status=error.status,
+        message=error.message,
+        code=error.code,
+        type=error.type,
+        param=error.param,
+        kind=error.kind,
+        record={
+            "class": error.kind.value,
+            "blame": error.blame.value,
+            "vendor": error.vendor,
+            "retry_after": error.retry_after,
+            "attempt": len(error.attempts),
+            "attempts": [
+                {
+                    "deployment": record.deployment,
+                    "class": record.fault,
+                    "message": record.message,
+                    "seconds": round(record.seconds, 4),
+                }
+                for record in error.attempts
+            ],
+        },
+    )
 
 
 def headers_of(error: DispatchError) -> Headers:
@@ -48,3 +53,10 @@ def headers_of(error: DispatchError) -> Headers:
     elif error.attempts:
         headers.append((b"x-should-retry", b"false"))
     return headers
+
+
+def stopping() -> Stopping:
+    """What a stream is told that the server has to end."""
+    return Stopping(
+        "the server is being stopped; what has been delivered is not a whole answer", code="server_draining"
+    )

@@ -8,12 +8,17 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from ..canon import Criticality
+from .styles import Failure, Style
+
 __all__ = [
+    "FAREWELL",
     "BodyTooLarge",
     "ClientGone",
     "Exchange",
     "Headers",
     "Receive",
+    "Report",
     "Scope",
     "Send",
     "encode",
@@ -22,15 +27,19 @@ __all__ = [
 Scope: TypeAlias = Mapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
 Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
+Report: TypeAlias = Callable[[], Any]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 encode: Final = msgspec.json.Encoder(decimal_format="number").encode
+
+FAREWELL: Final = "llm_dispatcher.farewell"
+"""ASGI extension of a server that has a last word for streams which it must end (`wire.server_cycle`)."""
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:\-]{1,128}")
 
 
 class ClientGone(Exception):
-    """The client left before its request was complete."""
+    """The client left before its request, or the answer to it, was complete."""
 
 
 class BodyTooLarge(Exception):
@@ -38,21 +47,38 @@ class BodyTooLarge(Exception):
 
 
 class Exchange:
-    """One request and its answer, over ASGI."""
+    """One request and its answer, over ASGI. `style`: of the interface that the client speaks."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        request_id: str,
+        style: Style,
+        reports: Mapping[str, Report] | None = None,
+    ) -> None:
         self.scope = scope
+        self.reports = reports or {}
         self.receive = receive
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         given = self.headers.get(b"x-request-id", b"")
         self.request_id = given.decode() if _REQUEST_ID.fullmatch(given) else request_id
+        self.style = style
         self.started = False
+        self.criticality: Criticality = "critical"
+        """By the request's header, or the configured default."""
         self._send = send
 
     def header(self, name: bytes) -> str | None:
-        """A header of the request as text; None if it was not sent."""
-        value = self.headers.get(name)
-        return None if value is None else value.decode("latin-1")
+        """A header of the request as text, the values of several of one name joined; None if it was not sent."""
+        if name not in self.headers:
+            return None
+        return b", ".join([value for key, value in self.scope["headers"] if key == name]).decode("latin-1")
+
+    def envelope(self, failure: Failure) -> dict[str, Any]:
+        """The body that tells the client of an error."""
+        return self.style.envelope(failure, self.request_id)
 
     async def body(self, most: int) -> bytes:
         """The request's whole body. Raises `BodyTooLarge` beyond `most` bytes, `ClientGone` if it is cut."""
@@ -80,23 +106,35 @@ class Exchange:
                 *(headers or ()),
             ],
         )
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        await self._tell({"type": "http.response.body", "body": body, "more_body": False})
 
-    async def start(self, status: int, headers: Headers) -> None:
-        """Send the head of an answer; `write` and `end` send its body."""
+    async def start(self, status: int, headers: Headers, farewell: Callable[[], bytes] | None = None) -> None:
+        """Send the head of an answer; `write` and `end` send its body.
+
+        `farewell` makes what is sent last if the server is stopped before the answer has ended.
+        """
         self.started = True
-        await self._send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [*headers, (b"x-request-id", self.request_id.encode())],
-            }
-        )
+        named = self.request_id.encode()
+        message: dict[str, Any] = {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [*headers, *[(name, named) for name in self.style.id_headers]],
+        }
+        if farewell is not None and FAREWELL in self.scope.get("extensions", {}):
+            message[FAREWELL] = farewell
+        await self._tell(message)
 
     async def write(self, piece: bytes) -> None:
         """Send a piece of the body."""
-        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        await self._tell({"type": "http.response.body", "body": piece, "more_body": True})
 
     async def end(self, piece: bytes = b"") -> None:
         """Send the last piece of the body."""
-        await self._send({"type": "http.response.body", "body": piece, "more_body": False})
+        await self._tell({"type": "http.response.body", "body": piece, "more_body": False})
+
+    async def _tell(self, message: dict[str, Any]) -> None:
+        try:
+            await self._send(message)
+        except OSError as error:
+            # So ASGI has it: a server's `send` raises an OSError of its own when the client has left.
+            raise ClientGone from error

@@ -6,11 +6,12 @@ For tests of the data plane alone: nothing is limited, no circuit opens, and wha
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, get_args
 
 import httpx
+import msgspec
 import trio
 from llm_dispatcher.actors.machines.backoff import Backoff
 from llm_dispatcher.actors.machines.budget import ClassedBudget
@@ -40,7 +41,16 @@ from llm_dispatcher.runtime.stream import EventStream
 
 from tests.fakes.scripted import ScriptedTransport, config
 
-__all__ = ["Plane", "plane"]
+__all__ = ["Leasing", "Plane", "plane", "until"]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what nobody announces."""
+    for _ in range(10_000):
+        if condition():
+            return
+        await trio.sleep(0.05)
+    raise AssertionError("it did not come to pass")
 
 
 class _Router:
@@ -70,24 +80,30 @@ class _Stats:
         self._plane.outcomes.append(outcome)
 
 
-class Plane:
-    """What was asked and told, in order. `hedge_after`, `desperate` and `starts_in` (seconds) go into every lease."""
+class Leasing(msgspec.Struct, frozen=True, kw_only=True):
+    """What every lease says; it begins in so many seconds."""
 
-    def __init__(self, *, hedge_after: float | None, desperate: bool, starts_in: float) -> None:
+    hedge_after: float | None = None
+    desperate: bool = False
+    starts_in: float = 0.0
+
+
+class Plane:
+    """What was asked and told, in order."""
+
+    def __init__(self, leasing: Leasing) -> None:
         self.house: House
         self.routes: list[Route] = []
         self.leases: list[Lease] = []
         self.contents: list[FirstContent] = []
         self.settled: list[Settle] = []
         self.outcomes: list[Outcome] = []
-        self._hedge_after = hedge_after
-        self._desperate = desperate
-        self._starts_in = starts_in
+        self._leasing = leasing
 
     def lease(self, route: Route, now: float) -> Lease | NoLease:
         self.routes.append(route)
         names = [name for name, each in self.house.deployments.items() if self._suits(name, each, route)]
-        starts = now + self._starts_in
+        starts = now + self._leasing.starts_in
         if not names and route.again is not None:
             names, starts = [route.again], max(starts, route.again_at)
         if not names:
@@ -98,8 +114,8 @@ class Plane:
             deployment=names[0],
             permit=len(self.leases) + 1,
             start_at=starts,
-            desperate=self._desperate,
-            hedge_after=self._hedge_after,
+            desperate=self._leasing.desperate,
+            hedge_after=self._leasing.hedge_after,
         )
         self.leases.append(lease)
         return lease
@@ -137,15 +153,12 @@ class Plane:
 @asynccontextmanager
 async def plane(
     settings: Mapping[str, Any] | None = None,
+    leasing: Leasing | None = None,
     /,
-    *,
-    hedge_after: float | None = None,
-    desperate: bool = False,
-    starts_in: float = 0.0,
     **vendors: ScriptedTransport,
 ) -> AsyncIterator[Plane]:
     """A data plane over scripted vendors, and under a control plane that says yes. Nothing may be left behind."""
-    made = Plane(hedge_after=hedge_after, desperate=desperate, starts_in=starts_in)
+    made = Plane(leasing or Leasing())
     router, stats, vendor = Mailbox[Any]("router"), Mailbox[Any]("stats"), Mailbox[Any]("vendor")
     made.house = _house(settings or {}, vendors, router, stats, vendor)
     async with trio.open_nursery() as nursery:
@@ -154,8 +167,7 @@ async def plane(
         nursery.start_soon(serve, vendor, _Vendor(made))
         await nursery.start(made.house.background.run)
         yield made
-        while made.house.background.draining:
-            await trio.sleep(0.5)
+        await until(lambda: not made.house.background.draining)
         await trio.testing.wait_all_tasks_blocked()
         await made.house.background.stop(1)
         nursery.cancel_scope.cancel()

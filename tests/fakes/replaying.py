@@ -5,26 +5,34 @@ Independent of the product's own server. The first element of a request's path i
 
 from __future__ import annotations
 
+import queue
 import random
-from collections.abc import Sequence
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import trio
 
 from tests.corpus import Recording
 
-__all__ = ["ReplayingVendor"]
+__all__ = ["ReplayingVendor", "replaying"]
 
 _HOP = frozenset({"content-length", "content-encoding", "transfer-encoding", "connection", "keep-alive"})
 
 
 class ReplayingVendor:
-    """Serves `recordings`; a streamed one in the pieces it was recorded in, else in seeded random ones."""
+    """Serves `recordings`; a streamed one in the pieces it was recorded in, else in seeded random ones.
+
+    `asked` keeps the head and the body of the last requests.
+    """
 
     def __init__(self, recordings: Sequence[Recording], *, seed: int = 1) -> None:
         self._recordings = recordings
         self._rng = random.Random(seed)
         self.port = 0
         self.served = 0
+        self.asked: deque[tuple[str, bytes]] = deque(maxlen=100)
 
     async def run(self, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; tells its port when it listens."""
@@ -49,6 +57,7 @@ class ReplayingVendor:
                 )
                 while len(buffer) < length:
                     buffer += await stream.receive_some()
+                self.asked.append((head.decode("latin-1"), buffer[:length]))
                 buffer = buffer[length:]
                 await self._answer(stream, self._recordings[int(lines[0].split("/")[1])])
         except trio.BrokenResourceError:
@@ -77,3 +86,24 @@ class ReplayingVendor:
             pieces.append(body[:size])
             body = body[size:]
         return pieces
+
+
+@contextmanager
+def replaying(recordings: Sequence[Recording]) -> Iterator[ReplayingVendor]:
+    """A vendor that serves from a thread of its own, for clients that are not of this event loop."""
+    vendor = ReplayingVendor(recordings)
+    begun: queue.Queue[tuple[trio.lowlevel.TrioToken, trio.CancelScope]] = queue.Queue()
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(vendor.run)
+            begun.put((trio.lowlevel.current_trio_token(), nursery.cancel_scope))
+
+    thread = threading.Thread(target=trio.run, args=(main,))
+    thread.start()
+    token, scope = begun.get(timeout=10)
+    try:
+        yield vendor
+    finally:
+        trio.from_thread.run_sync(scope.cancel, trio_token=token)
+        thread.join(10)

@@ -38,6 +38,9 @@ from llm_dispatcher.runtime.dialects import (
 )
 from llm_dispatcher.runtime.dialects.formats.chat_completions import reply as replies
 from llm_dispatcher.runtime.dialects.formats.chat_completions.stream import Writer
+from llm_dispatcher.runtime.dialects.formats.messages import FORMAT as MESSAGES
+from llm_dispatcher.runtime.dialects.formats.messages import reply as messages
+from llm_dispatcher.runtime.dialects.formats.messages.writer import Writer as MessagesWriter
 from llm_dispatcher.runtime.dialects.hints import LONGEST
 from llm_dispatcher.runtime.dialects.untrusted import read_json
 from llm_dispatcher.runtime.estimate import facts_of
@@ -79,6 +82,7 @@ def client_readers() -> Iterator[tuple[str, Callable[[bytes], Request], type[Exc
             found = import_module(f"{package}.{part}") if part in parts else None
             if found is not None and hasattr(found, "read"):
                 yield module.name, partial(_read, found.read), getattr(found, "InvalidBody", ValueError)
+                break
 
 
 def _read(reader: Callable[..., Any], body: bytes) -> Request:
@@ -150,8 +154,12 @@ def _sound_fault(fault: Fault) -> None:
 def _sound_completion(completion: Completion) -> None:
     sound(completion, Completion)
     _sound_usage(completion.usage)
-    body = replies.write(completion, id="i", model="m", created=1)
-    json.loads(msgspec.json.encode(body))
+    json.loads(msgspec.json.encode(replies.write(completion, id="i", model="m", created=1)))
+    try:
+        json.loads(msgspec.json.encode(messages.write(completion, id="i", model="m")))
+    except VendorFault as refusal:
+        # A call whose arguments are not an object, which this format cannot say.
+        assert refusal.fault.message
 
 
 # --- the checks ---------------------------------------------------------------------------------
@@ -177,7 +185,7 @@ def check_decoder(dialect: Dialect, case: bytes) -> None:
         elif isinstance(event, ToolCallDelta):
             assert event.call >= 0
         assert getattr(event, "index", 0) >= 0
-    _written(events)
+    _written(events, own=dialect.format == MESSAGES)
 
 
 def _decode(dialect: Dialect, pieces: list[bytes]) -> list[Event]:
@@ -201,20 +209,23 @@ def _decode(dialect: Dialect, pieces: list[bytes]) -> list[Event]:
     return events
 
 
-def _written(events: list[Event]) -> None:
-    """A client can be sent the events, and what they add up to."""
-    writer = Writer(id="i", model="m", created=1, include_usage=True)
+def _written(events: list[Event], *, own: bool) -> None:
+    """Clients of each format can be sent the events, and what they add up to."""
+    writers = (
+        Writer(id="i", model="m", created=1, include_usage=True),
+        MessagesWriter(id="i", model="m", own=own),
+    )
     assembler = Assembler()
     for event in events:
-        piece = writer.write(event)
         assembler.add(event)
-        if piece:
-            head, _, data = piece.partition(b"data: ")
-            assert head == b""
-            assert data.endswith(b"\n\n")
-            json.loads(data)
-    writer.close()
-    _sound_completion(assembler.completion())
+    for writer in writers:
+        written = b"".join([*map(writer.write, events), writer.close()])
+        for told in written.split(b"\n\n")[:-1]:
+            head, mark, data = told.rpartition(b"data: ")
+            assert mark
+            assert b"\n" not in head.removesuffix(b"\n")
+            assert data == b"[DONE]" or isinstance(json.loads(data), dict)
+    _sound_completion(assembler.completion(MESSAGES if own else ""))
 
 
 def check_completion(dialect: Dialect, case: bytes) -> None:

@@ -35,7 +35,7 @@ _OVERHEAD: Final = 64
 
 def targets() -> Iterator[Target]:
     """One for each parser, and one for each side's whole connection."""
-    server = "tests/wire/test_server.py"
+    server = "tests/wire/test_server_parser.py"
     yield Target("http-requests", "http", lambda: seeds.REQUESTS, check_requests, home=server)
     yield Target("server-connection", "http", lambda: seeds.REQUESTS, check_server, home=server, slow=True)
     yield Target(

@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 import trio
 from trio.testing import MockClock
 
-from tests.fakes.control import Plane
+from tests.fakes.control import Plane, until
 
 __all__ = ["sweep"]
 
@@ -78,8 +78,7 @@ async def _once(
             finally:
                 trio.lowlevel.remove_instrument(instrument)
         cancelled = scope.cancel_called
-        while plane.house.background.draining:
-            await trio.sleep(0.1)
+        await until(lambda: not plane.house.background.draining)
         assert trio.current_time() - begun <= within + 0.25, f"step {step}: too late"
         await trio.sleep(0.2)
         await trio.testing.wait_all_tasks_blocked()

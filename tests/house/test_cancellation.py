@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
 import pytest
 from llm_dispatcher.runtime import DispatchError, Message, Request
 
-from tests.fakes.control import Plane, plane
+from tests.fakes.control import Leasing, Plane, plane
 from tests.fakes.scripted import Script, ScriptedTransport, answer, piece, status, stream
 from tests.house.sweep import sweep
 
@@ -17,24 +17,20 @@ DRAIN = {"each": {"a": {"on_disconnect": "drain"}}}
 
 
 async def whole(plane: Plane) -> None:
-    try:
+    with suppress(DispatchError):
         await plane.send(HELLO)
-    except DispatchError:
-        pass
 
 
 async def streamed(plane: Plane) -> None:
-    try:
+    with suppress(DispatchError):
         async with plane.stream(HELLO) as events:
             async for _ in events:
                 pass
-    except DispatchError:
-        pass
 
 
 def settings(name: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Script]]:
     slow = stream("a", "b", "c", gap=0.5)
-    return {
+    ways: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Script]]] = {
         "plain": ({}, {}, {"a": answer(after=1)}),
         "streamed": ({}, {}, {"a": slow}),
         "retried": ({}, {}, {"a": status(503), "b": Script(pieces=[piece("")], cut=True), "c": slow}),
@@ -57,7 +53,8 @@ def settings(name: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Scrip
         ),
         "waiting for its turn": ({}, {"starts_in": 2.0}, {"a": answer(after=1)}),
         "never answered": ({}, {}, {"a": Script(after=1e9)}),
-    }[name]  # fmt: skip
+    }  # fmt: skip
+    return ways[name]
 
 
 @pytest.mark.slow
@@ -74,6 +71,6 @@ def test_nothing_is_left_wherever_it_is_cancelled(name: str, way: Any) -> None:
 
     def make() -> AbstractAsyncContextManager[Plane]:
         vendors = {vendor: ScriptedTransport(script) for vendor, script in scripts.items()}
-        return plane(config, **leasing, **vendors)
+        return plane(config, Leasing(**leasing), **vendors)
 
     assert sweep(make, way, within=60) >= 3

@@ -11,7 +11,7 @@ from llm_dispatcher.actors.faults import FaultClass
 from llm_dispatcher.runtime import Message, Request, TextDelta, errors
 from trio.testing import MockClock
 
-from tests.fakes.control import Plane, plane
+from tests.fakes.control import Leasing, Plane, plane, until
 from tests.fakes.scripted import ScriptedTransport, answer, hang, status, stream
 
 HELLO = Request(model="m", messages=[Message("user", "hello")], timeout=60)
@@ -32,8 +32,7 @@ async def leave_after(house: Plane, seconds: float, *, streamed: bool = True) ->
 
 
 async def settled(house: Plane) -> None:
-    while house.in_flight:
-        await trio.sleep(0.05)
+    await until(lambda: not house.in_flight)
     await trio.testing.wait_all_tasks_blocked()
     house.assert_at_rest()
 
@@ -52,9 +51,11 @@ async def test_by_default_the_connection_is_closed_at_once(
     (outcome,) = house.outcomes
     assert (outcome.fault, outcome.last) == (FaultClass.CLIENT_GONE, True)
     # It was sent: the input is paid at least, and the ceiling says what it might come to.
-    assert outcome.spent.estimated and outcome.spent.input_tokens > 0
+    assert outcome.spent.estimated
+    assert outcome.spent.input_tokens > 0
     assert outcome.spent.output_tokens == (1 if streamed and seconds > 2 else 0)
-    assert outcome.spent.cost is not None and outcome.spent.ceiling is not None
+    assert outcome.spent.cost is not None
+    assert outcome.spent.ceiling is not None
     assert outcome.spent.ceiling > outcome.spent.cost > 0
 
 
@@ -110,8 +111,7 @@ async def test_only_so_many_answers_are_read_on_at_once(autojump_clock: MockCloc
                 callers.start_soon(lambda: leave_after(house, 1, streamed=False))
         await trio.testing.wait_all_tasks_blocked()
         assert house.in_flight == 32
-        while house.in_flight:
-            await trio.sleep(1)
+        await until(lambda: not house.in_flight)
     assert sorted({outcome.spent.estimated for outcome in house.outcomes}) == [False, True]
     assert sum(outcome.spent.estimated for outcome in house.outcomes) == 8
     assert sum(outcome.last for outcome in house.outcomes) == 40
@@ -119,7 +119,7 @@ async def test_only_so_many_answers_are_read_on_at_once(autojump_clock: MockCloc
 
 async def test_a_request_that_waits_for_its_turn_is_not_sent_for_nobody(autojump_clock: MockClock) -> None:
     a = ScriptedTransport(answer())
-    async with plane(DRAIN, starts_in=5.0, a=a) as house:
+    async with plane(DRAIN, Leasing(starts_in=5.0), a=a) as house:
         await leave_after(house, 1, streamed=False)
         await settled(house)
     assert a.sent == []
@@ -147,15 +147,19 @@ async def test_a_deadline_is_the_end_also_where_answers_are_read_on(autojump_clo
         await settled(house)
 
 
+async def impatient(house: Plane) -> None:
+    async with house.stream(HELLO) as events:
+        while True:
+            with trio.move_on_after(0.3):
+                await anext(events)
+
+
 async def test_a_wait_for_an_event_that_is_given_up_ends_the_stream_honestly(
     autojump_clock: MockClock,
 ) -> None:
     async with plane(a=ScriptedTransport(SLOW)) as house:
         with pytest.raises(errors.StreamTruncated, match="broken off"):
-            async with house.stream(HELLO) as events:
-                while True:
-                    with trio.move_on_after(0.3):
-                        await anext(events)
+            await impatient(house)
         await settled(house)
 
 
@@ -187,9 +191,7 @@ async def test_a_deadline_in_the_middle_of_a_stream_is_the_houses_own(autojump_c
     script = stream(*["x"] * 100, gap=1.0)
     async with plane(a=ScriptedTransport(script)) as house:
         with pytest.raises(errors.DeadlinePassed) as caught:
-            async with house.stream(HELLO) as events:
-                async for _ in events:
-                    pass
+            await leave_after(house, 1000)
         assert trio.current_time() == 60
         await settled(house)
     assert caught.value.attempts[0].fault == "local"
@@ -226,4 +228,5 @@ async def test_29_whoever_leaves_at_whichever_event_pays_what_had_come(
         spent = outcome.spent
         # Entering the stream has read one word already.
         assert spent.output_tokens == max(1, leaves_after)
-        assert spent.ceiling is not None and spent.ceiling >= Decimal(10 + 2 * len(words)) / 1_000_000
+        assert spent.ceiling is not None
+        assert spent.ceiling >= Decimal(10 + 2 * len(words)) / 1_000_000

@@ -320,3 +320,43 @@ async def test_a_policy_of_ones_own_orders_the_vendors(autojump_clock: MockClock
     )
     async with dispatcher:
         assert (await dispatcher.send(HELLO)).vendor == "b"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_with_experience_a_slow_vendor_gets_company(autojump_clock: MockClock, streamed: bool) -> None:
+    make = stream if streamed else answer
+    a = ScriptedTransport(*[make("usual", after=1)] * 150, make("late", after=60))
+    b = ScriptedTransport(make("quick", after=1))
+    settings = {
+        "routes": [{"name": "swift", "targets": ["a/m", "b/m"], "hedge": True}],
+        "hedging": {"share": 1.0},
+        "retry": {"budget": 1.0},
+    }
+    request = Request(model="swift", messages=HELLO.messages)
+
+    async def ask(dispatcher: Dispatcher) -> str:
+        return (
+            "".join(await texts(dispatcher, request)) if streamed else (await dispatcher.send(request)).text
+        )
+
+    async with house(settings, a=a, b=b) as dispatcher:
+        while len(a.sent) < 150:
+            assert await ask(dispatcher) == "usual"
+        begun = trio.current_time()
+        assert await ask(dispatcher) == "quick"
+        assert trio.current_time() - begun == pytest.approx(2, abs=0.1)
+        await trio.testing.wait_all_tasks_blocked()
+        assert dispatcher.statistics().requests == 151
+        assert dispatcher.statistics().succeeded == 151
+
+
+async def test_a_house_that_closes_settles_what_it_reads_on_for_the_bill(autojump_clock: MockClock) -> None:
+    settings = config("a")
+    settings["vendors"][0]["on_disconnect"] = "drain"
+    a = ScriptedTransport(answer(after=100))
+    async with Dispatcher.open(settings, transports={"a": a}) as dispatcher:
+        with trio.move_on_after(1):
+            await dispatcher.send(HELLO)
+    assert trio.current_time() < 3
+    assert a.open == 0
+    assert dispatcher.statistics().vendors["a"].errors == {"client_gone": 1}

@@ -27,10 +27,14 @@ async def texts(plane: Plane, request: Request = HELLO) -> list[str]:
 async def broken(plane: Plane, request: Request = HELLO) -> tuple[list[str], errors.DispatchError]:
     """What a stream brought before its error, and that."""
     seen: list[str] = []
-    with pytest.raises(errors.DispatchError) as caught:
+
+    async def listen() -> None:
         async with plane.stream(request) as events:
             async for event in events:
-                seen += [event.text] if isinstance(event, TextDelta) else []
+                seen.extend([event.text] if isinstance(event, TextDelta) else [])
+
+    with pytest.raises(errors.DispatchError) as caught:
+        await listen()
     return seen, caught.value
 
 
@@ -117,7 +121,9 @@ async def test_silence_before_the_first_content_fails_over_and_may_have_been_bil
     assert reply is not None
     first, _ = reply.attempts
     assert (first.fault, first.bill) == ("ttft_timeout", "unknown")
-    assert first.ceiling is not None and first.cost is not None and first.ceiling > first.cost
+    assert first.ceiling is not None
+    assert first.cost is not None
+    assert first.ceiling > first.cost
     assert house.settled[0].used is None
 
 
@@ -138,7 +144,8 @@ async def test_20_a_stall_after_fifty_tokens_is_an_error_at_the_limit_and_costs_
     # 200 characters are more tokens than there were pieces; the larger count holds.
     assert outcome.spent.output_tokens == 58
     assert outcome.spent.estimated
-    assert house.settled[0].used is not None and not house.settled[0].exact
+    assert house.settled[0].used is not None
+    assert not house.settled[0].exact
 
 
 @pytest.mark.parametrize(
@@ -259,7 +266,8 @@ async def test_28_an_answer_with_nothing_in_it_fails_over_and_is_paid(autojump_c
         ("empty_ok", "estimated"),
         (None, "settled"),
     ]
-    assert reply.cost is not None and reply.cost > (reply.attempts[1].cost or 0)
+    assert reply.cost is not None
+    assert reply.cost > (reply.attempts[1].cost or 0)
 
 
 async def test_28_a_stream_with_nothing_in_it_fails_over(autojump_clock: MockClock) -> None:

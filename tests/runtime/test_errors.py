@@ -7,7 +7,7 @@ from llm_dispatcher.actors.faults import CONSEQUENCES, Blame, FaultClass
 from llm_dispatcher.runtime import errors
 from llm_dispatcher.runtime.canon import Fault
 from llm_dispatcher.runtime.errors import DispatchError, error_for
-from llm_dispatcher.runtime.gateway.failures import envelope, headers_of
+from llm_dispatcher.runtime.gateway.failures import failure_of, headers_of
 from llm_dispatcher.runtime.reply import AttemptRecord
 
 ATTEMPTS = (
@@ -26,7 +26,8 @@ def test_every_error_says_whose_fault_which_attempts_and_when_to_come_back(
     kind: FaultClass, committed: bool
 ) -> None:
     error = error_of(kind, committed=committed)
-    told = envelope(error)["error"]["x_dispatch"]
+    told = failure_of(error).record
+    assert told is not None
     assert told["class"] == kind.value
     assert told["blame"] == CONSEQUENCES[kind].fault.value
     assert told["retry_after"] == 7.5

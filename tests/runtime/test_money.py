@@ -58,7 +58,7 @@ def test_nothing_sent_is_nothing_spent() -> None:
     made = bill()
     spent = made.settle(fault(FaultClass.TTFT_TIMEOUT), complete=False)
     assert made.state is BillState.RELEASED
-    assert (spent.cost, spent.ceiling) == (0, 0)
+    assert (spent.cost, spent.ceiling) == (Decimal(0), Decimal(0))
 
 
 def test_what_turned_out_not_to_have_been_sent_is_released() -> None:
@@ -94,6 +94,14 @@ def test_a_failure_without_content_is_free_only_where_that_is_certain(
     assert made.state is state
     assert spent.ceiling == (0 if state is BillState.RELEASED else dollars(1000, 500))
     assert (made.used() is None) == (state is BillState.UNKNOWN)
+
+
+def test_an_overload_told_within_an_answer_may_have_cost_the_input() -> None:
+    made = sent()
+    made.accept()
+    spent = made.settle(fault(FaultClass.OVERLOADED), complete=False)
+    assert made.state is BillState.ESTIMATED
+    assert (spent.cost, spent.ceiling) == (dollars(100, 0), dollars(1000, 500))
 
 
 def test_an_interrupted_answer_costs_its_input_and_what_had_passed() -> None:
@@ -174,9 +182,12 @@ def test_what_is_settled_or_held_as_a_ceiling_covers_what_was_incurred(
     incurred = cost_of(Usage(input_tokens=100, output_tokens=generated), PRICE)
     if made.state is BillState.RELEASED:
         # The classes that are free are free because nothing was generated; seen content contradicts that.
-        assert arrived == 0 and reported is None
+        assert arrived == 0
+        assert reported is None
         return
-    assert spent.ceiling is not None and incurred is not None and spent.cost is not None
+    assert spent.ceiling is not None
+    assert incurred is not None
+    assert spent.cost is not None
     assert spent.ceiling >= incurred
     assert spent.cost <= spent.ceiling
     if ended:

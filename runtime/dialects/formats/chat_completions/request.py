@@ -29,21 +29,14 @@ from ....canon import (
     ToolChoice,
     ToolResult,
 )
-from ...untrusted import Unreadable, read_json
+from ...base import InvalidBody
+from ...untrusted import MOST_OUTPUT, Unreadable, read_json
 from ...wishes import Wishes
 from . import FORMAT
 from .quirks import Quirks
 from .reply import MOST_CHOICES
 
 __all__ = ["ClientRequest", "InvalidBody", "read", "write"]
-
-
-class InvalidBody(Exception):
-    """The client's body is not a request. `param` names the field."""
-
-    def __init__(self, message: str, param: str | None = None) -> None:
-        super().__init__(message)
-        self.param = param
 
 
 class ClientRequest(Struct, frozen=True):
@@ -53,9 +46,6 @@ class ClientRequest(Struct, frozen=True):
     stream: bool
     include_usage: bool
 
-
-_MOST_OUTPUT: Final = 10**9
-"""Tokens; far more than any model's longest answer, and few enough to be reserved and priced."""
 
 _Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
@@ -72,8 +62,8 @@ class _Body(Struct):
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
-    max_tokens: Annotated[int, Meta(le=_MOST_OUTPUT)] | None = None
-    max_completion_tokens: Annotated[int, Meta(le=_MOST_OUTPUT)] | None = None
+    max_tokens: Annotated[int, Meta(le=MOST_OUTPUT)] | None = None
+    max_completion_tokens: Annotated[int, Meta(le=MOST_OUTPUT)] | None = None
     temperature: float | None = None
     top_p: float | None = None
     top_k: _Whole | None = None
@@ -364,12 +354,8 @@ def _write_reasoning(reasoning: Reasoning | None, body: dict[str, Any], wishes: 
 
 
 def _write_extra(extra: dict[str, dict[str, Any]], body: dict[str, Any], wishes: Wishes) -> None:
-    for owner, fields in extra.items():
-        if owner == FORMAT:
-            body.update(fields)
-        else:
-            for name in fields:
-                wishes.cannot(f"{owner}.{name}")
+    body.update(extra.get(FORMAT, {}))
+    wishes.of_others(extra, FORMAT)
 
 
 def _write_tool(tool: Tool) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ....canon import JsonOutput, Message, Opaque, Reasoning, Request, Text, Tool, ToolChoice
+from ...untrusted import MOST_OUTPUT
 from .names import camel_keys
 from .schema import json_schema
 from .turns import TurnReader
@@ -134,7 +135,7 @@ def _tool_choice(fields: dict[str, Any]) -> ToolChoice | None:
 
 _NUMBER: Final = (int, float)
 _LARGEST: Final = 2**63 - 1
-_BOUNDS: Final = {"max_tokens": 10**9, "n": MOST_CANDIDATES}
+_BOUNDS: Final = {"max_tokens": MOST_OUTPUT, "n": MOST_CANDIDATES}
 """Bounds from 1 of what tokens are reserved by; a number beyond is left in its place, for the vendor to refuse."""
 _PLAIN: Final[tuple[tuple[str, str, type | tuple[type, ...]], ...]] = (
     ("maxOutputTokens", "max_tokens", int),

@@ -1,4 +1,8 @@
-"""The messages format: Anthropic's. Upstream: `request.write`, `reply.read`, `stream.Reader`, `faults.recognise`."""
+"""The messages format: Anthropic's.
+
+Upstream: `request.write`, `reply.read`, `stream.Reader`, `faults.recognise`. Towards clients: `request.read`,
+`reply.write`, `stream.Writer`, `faults.write`.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,57 @@
+"""A streamed answer on its way to the client. Alike in every interface: its writer knows the words."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+import trio
+
+from ..canon import Event
+from ..errors import DispatchError
+from ..stream import EventStream
+from .dispatching import cost_comment, headers_of_stream
+from .failures import failure_of, stopping
+from .http import Exchange, Headers
+
+__all__ = ["StreamWriter", "deliver"]
+
+_HEADERS: Final[Headers] = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+]
+_LAST_WORDS: Final = 0.2
+"""Seconds after a request's deadline that its error may take to be written."""
+
+
+class StreamWriter(Protocol):
+    """One answer in an interface's own format, as bytes."""
+
+    def write(self, event: Event, /) -> bytes:
+        """The bytes for one event; empty for one that clients are not told of."""
+
+    def error(self, envelope: dict[str, Any], /) -> bytes:
+        """An error as the last event, after which nothing says that the answer is complete."""
+
+    def close(self) -> bytes:
+        """The proper end."""
+
+
+async def deliver(events: EventStream, writer: StreamWriter, exchange: Exchange) -> None:
+    """Send the whole of `events`, which has its first content. A failure from here on can only be an event."""
+    # A client who does not take what is written would keep the request beyond its deadline.
+    with trio.CancelScope(deadline=events.deadline + _LAST_WORDS):
+        await exchange.start(
+            200,
+            [*_HEADERS, *headers_of_stream(events)],
+            farewell=lambda: writer.error(exchange.envelope(failure_of(stopping()))),
+        )
+        try:
+            async for event in events:
+                piece = writer.write(event)
+                if piece:
+                    await exchange.write(piece)
+        except DispatchError as error:
+            # The body is left without its end, so that the connection closes: nobody can take this for a whole answer.
+            await exchange.write(writer.error(exchange.envelope(failure_of(error))))
+            return
+        await exchange.end(cost_comment(events.reply) + writer.close())

@@ -1,0 +1,111 @@
+"""Errors in each interface's own envelope, over ASGI without a server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from llm_dispatcher.actors.faults import FaultClass
+from llm_dispatcher.runtime import Dispatcher
+from llm_dispatcher.runtime.errors import NoVendor, Overloaded, Unauthorized
+from llm_dispatcher.runtime.gateway.app import EXTENSION, Gateway
+from llm_dispatcher.runtime.gateway.failures import failure_of
+from llm_dispatcher.runtime.gateway.styles import ANTHROPIC, OPENAI
+
+from tests.fakes.scripted import ScriptedTransport, answer, config, status
+
+MESSAGE = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+
+
+def test_the_same_failure_in_each_interfaces_words() -> None:
+    failure = failure_of(NoVendor("nobody", code="no_vendor_available", retry_after=2.0))
+    openai, anthropic = OPENAI.envelope(failure, "r"), ANTHROPIC.envelope(failure, "r")
+    assert (openai["error"]["type"], openai["error"]["code"]) == ("api_error", "no_vendor_available")
+    assert anthropic["error"]["details"] == {"error_code": "no_vendor_available"}
+    assert (anthropic["type"], anthropic["error"]["type"], anthropic["request_id"]) == (
+        "error",
+        "overloaded_error",
+        "r",
+    )
+    assert openai["error"]["x_dispatch"] == anthropic["error"]["x_dispatch"]
+    assert openai["error"]["message"] == anthropic["error"]["message"] == "nobody"
+
+
+@pytest.mark.parametrize(
+    ("error", "type"),
+    [
+        (Overloaded("busy", kind=FaultClass.OVERLOADED), "overloaded_error"),
+        (Unauthorized("our credit is spent", kind=FaultClass.QUOTA_EXHAUSTED), "api_error"),
+        (Unauthorized("our key", kind=FaultClass.AUTH), "api_error"),
+    ],
+)
+def test_what_is_wrong_with_our_account_is_not_said_to_be_wrong_with_the_clients(
+    error: Any, type: str
+) -> None:
+    assert ANTHROPIC.envelope(failure_of(error), "r")["error"]["type"] == type
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    settings = config("v", server={"max_body": 500}, retry={"attempts": 1})
+    scripts = ScriptedTransport(answer("hello"), status(400, "no good"), answer("again"))
+    async with Dispatcher.open(settings, transports={"v": scripts}) as dispatcher:
+        transport = httpx.ASGITransport(Gateway(dispatcher))
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            yield client
+
+
+async def test_a_vendors_refusal_comes_in_the_envelope_of_the_path(client: httpx.AsyncClient) -> None:
+    assert (await client.post("/v1/messages", json=MESSAGE)).json()["content"] == [
+        {"type": "text", "text": "hello"}
+    ]
+    refused = await client.post("/v1/messages/", json=MESSAGE, headers={"x-request-id": "mine"})
+    body = refused.json()
+    assert (refused.status_code, body["error"]["type"], body["request_id"]) == (
+        400,
+        "invalid_request_error",
+        "mine",
+    )
+    assert body["error"]["x_dispatch"]["blame"] == "caller"
+    assert (refused.headers["request-id"], refused.headers["x-request-id"]) == ("mine", "mine")
+
+
+PATHS = pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+
+
+@PATHS
+async def test_a_body_that_is_none_is_refused_by_name(client: httpx.AsyncClient, path: str) -> None:
+    none = await client.post(path, content=b'{"model":"m","messages":[{"role":"user","content":5}]}')
+    assert (none.status_code, none.json()["error"]["type"]) == (400, "invalid_request_error")
+    assert "messages[0].content" in none.json()["error"]["message"]
+    betas = await client.post(path, json={**MESSAGE, "betas": "x"}, headers={"anthropic-beta": "y"})
+    assert (betas.status_code, "betas" in betas.json()["error"]["message"]) == (400, True)
+
+
+@PATHS
+async def test_a_body_that_is_too_large_is_not_read_to_its_end(path: str) -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"x" * 300, "more_body": True}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async with Dispatcher.open(config("v", server={"max_body": 500})) as dispatcher:
+        scope = {"type": "http", "method": "POST", "path": path, "headers": [], "extensions": {EXTENSION: {}}}
+        await Gateway(dispatcher)(scope, receive, send)
+    assert sent[0]["status"] == 413
+    assert json.loads(sent[1]["body"])["error"]["type"] == "request_too_large"
+
+
+async def test_a_chat_client_is_answered_in_its_own_envelope_whatever_it_sends(
+    client: httpx.AsyncClient,
+) -> None:
+    headers = {"anthropic-version": "2023-06-01"}
+    refused = await client.post("/v1/chat/completions", content=b"{", headers=headers)
+    assert "type" not in refused.json()
+    assert "request-id" not in refused.headers
