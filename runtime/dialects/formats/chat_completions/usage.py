@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ....canon import Usage
+from ...untrusted import token_count
 
 __all__ = ["read_usage", "write_usage"]
 
@@ -59,5 +60,4 @@ def _details(raw: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _count(raw: dict[str, Any], name: str) -> int:
-    value = raw.get(name)
-    return int(value) if isinstance(value, int | float) and value > 0 else 0
+    return token_count(raw.get(name))
