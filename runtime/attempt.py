@@ -374,6 +374,7 @@ class Attempt:
             headers = {name.lower(): value for name, value in response.headers.items()}
             self.fault = dialect.fault(Answer(response.status_code, headers, body, wall_now()))
             raise VendorFault(self.fault)
+        self.bill.accept()
         return pieces
 
     # --- failing ----------------------------------------------------------------------------

@@ -3,7 +3,7 @@
     RESERVED --send--> SENT --settle--> SETTLED     the vendor's own final report
         |                |------------> ESTIMATED   interrupted, or never reported: what passed was counted
         |                |------------> UNKNOWN     nothing came, and the vendor may have billed all of it
-        '----settle------'------------> RELEASED    nothing was sent, or the fault's class is known to be free
+        '----settle------'------------> RELEASED    nothing was sent, or it was refused by a fault known to be free
 
 The rule that everything here serves: what was settled exactly, and the ceilings of the rest, together are never
 less than what the vendors bill. So an attempt is only free when that is certain; a retry is an attempt with a bill
@@ -51,7 +51,7 @@ class Bill:
     """One attempt's. `input_tokens` is an estimate; `most` the largest usage that can be billed, worked out if needed."""
 
     __slots__ = (
-        "_characters", "_final", "_input_tokens", "_most", "_open_choices", "_pieces", "_price", "spent", "state", "usage",
+        "_accepted", "_characters", "_final", "_input_tokens", "_most", "_open_choices", "_pieces", "_price", "spent", "state", "usage",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +69,7 @@ class Bill:
         self._pieces = 0
         self._characters = 0
         self._final = False
+        self._accepted = False
 
     def send(self) -> None:
         """From now on the vendor may bill."""
@@ -77,6 +78,10 @@ class Bill:
     def unsend(self) -> None:
         """It turned out that nothing had been sent."""
         self.state = BillState.RESERVED
+
+    def accept(self) -> None:
+        """The vendor has begun an answer (status 200): it has read the input, and whatever it says from here on is not free."""
+        self._accepted = True
 
     def count(self, pieces: int, characters: int) -> None:
         """So much content has passed."""
@@ -120,7 +125,7 @@ class Bill:
             return BillState.ESTIMATED
         money = consequence(fault.kind, fault.status).money
         if money is Money.NONE:
-            return BillState.RELEASED
+            return BillState.ESTIMATED if self._accepted else BillState.RELEASED
         return BillState.ESTIMATED if money is Money.BILLED else BillState.UNKNOWN
 
     def _settled(self) -> Spent:
