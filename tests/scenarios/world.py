@@ -62,12 +62,12 @@ class Call(msgspec.Struct):
     @property
     def seconds(self) -> float:
         """From the asking to the end."""
-        return (self.ended or trio.current_time()) - self.begun
+        return (trio.current_time() if self.ended is None else self.ended) - self.begun
 
     @property
     def ttft(self) -> float:
         """From the asking to the first content."""
-        return (self.first or trio.current_time()) - self.begun
+        return (trio.current_time() if self.first is None else self.first) - self.begun
 
     @property
     def attempts(self) -> tuple[AttemptRecord, ...]:
@@ -111,7 +111,8 @@ class World:
                 call.reply = await self.dispatcher.send(request)
                 call.first = trio.current_time()
         except errors.DispatchError as error:
-            call.error = error
+            # Without its frames, which keep the answer alive.
+            call.error = error.with_traceback(None)
         finally:
             call.ended = trio.current_time()
         return call
@@ -121,7 +122,8 @@ class World:
             async for event in events:
                 if type(event) in CONTENT_EVENTS:
                     call.pieces += 1
-                    call.first = call.first or trio.current_time()
+                    if call.first is None:
+                        call.first = trio.current_time()
         call.reply = events.reply
 
     async def load(
