@@ -26,6 +26,7 @@ from . import (
     Recording,
     folder,
     oracle_chat_completions,
+    oracle_cohere,
     oracle_generate_content,
     oracle_messages,
 )
@@ -42,6 +43,7 @@ FOLDERS: dict[str, tuple[str, ModuleType]] = {
     "gemini-generate": ("google", oracle_generate_content),
     "gemini-chat": ("gemini-openai", oracle_chat_completions),
     "vertex-generate": ("google", oracle_generate_content),
+    "cohere-chat": ("cohere", oracle_cohere),
     "groq-chat": ("groq", oracle_chat_completions),
     "openrouter-chat": ("openrouter", oracle_chat_completions),
     "deepseek-chat": ("deepseek", oracle_chat_completions),
