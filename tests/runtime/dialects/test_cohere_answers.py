@@ -125,7 +125,11 @@ def end(word: str = "COMPLETE", **more: Any) -> dict[str, Any]:
     return {"type": "message-end", "delta": {"finish_reason": word, "usage": usage, **more}}
 
 
-START = {"id": "i", "type": "message-start", "delta": {"message": {"role": "assistant", "content": []}}}
+START: dict[str, Any] = {
+    "id": "i",
+    "type": "message-start",
+    "delta": {"message": {"role": "assistant", "content": []}},
+}
 CITATION = {"start": 0, "end": 5, "text": "Grüße", "sources": [{"type": "document", "id": "d"}]}
 HELLO = (
     START,
@@ -153,7 +157,7 @@ def whole(parts: list[Part], word: str) -> bytes:
 
 def streamed(parts: list[Part], word: str, size: int) -> bytes:
     """The same answer as a stream, in pieces of `size` characters."""
-    events = [START]
+    events: list[dict[str, Any]] = [START]
     for index, part in enumerate(parts):
         if isinstance(part, Opaque):
             events.append(said("citation-start", index, citations=part.payload["citation"]))
