@@ -41,6 +41,7 @@ from llm_dispatcher.runtime.dialects import Answer, Dialect, Target, Unsupported
 from llm_dispatcher.runtime.dialects.azure import Azure
 from llm_dispatcher.runtime.dialects.formats.chat_completions import reply, request, stream
 from llm_dispatcher.runtime.dialects.formats.chat_completions.quirks import Quirks
+from llm_dispatcher.runtime.dialects.formats.chat_completions.usage import read_usage
 from llm_dispatcher.runtime.dialects.openai import OpenAI
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
@@ -178,6 +179,31 @@ def test_usage_is_found_wherever_a_vendor_puts_it() -> None:
     for last in ({"usage": usage}, {"x_groq": {"usage": usage}}):
         found = assembled(decode(chunk({"content": "a"}), chunk({}, "stop", **last), DONE)).usage
         assert found == Usage(input_tokens=3, output_tokens=4)
+
+
+@pytest.mark.parametrize(
+    ("beside", "usage"),
+    [
+        ({}, Usage(input_tokens=3, output_tokens=4)),
+        ({"total_tokens": 7}, Usage(input_tokens=3, output_tokens=4)),
+        ({"total_tokens": 5}, Usage(input_tokens=3, output_tokens=4)),
+        ({"total_tokens": 9}, Usage(input_tokens=3, output_tokens=6, reasoning_tokens=2)),
+        (
+            {"total_tokens": 9, "completion_tokens_details": {"reasoning_tokens": 2}},
+            Usage(input_tokens=3, output_tokens=6, reasoning_tokens=2),
+        ),
+        (
+            {"total_tokens": 7, "completion_tokens_details": {"reasoning_tokens": 2}},
+            Usage(input_tokens=3, output_tokens=4, reasoning_tokens=2),
+        ),
+        (
+            {"total_tokens": 9, "prompt_audio_seconds": 1},
+            Usage(input_tokens=5, output_tokens=4, audio_input_tokens=2),
+        ),
+    ],
+)
+def test_tokens_that_only_the_total_shows_are_not_forgotten(beside: dict[str, Any], usage: Usage) -> None:
+    assert read_usage({"prompt_tokens": 3, "completion_tokens": 4, **beside}) == usage
 
 
 def test_content_may_be_a_list_of_pieces() -> None:
@@ -446,6 +472,25 @@ def test_what_is_sent_has_the_sdks_own_type() -> None:
         "tool",
         "tool",
     ]
+
+
+def test_a_vendor_that_cannot_bind_answers_to_a_schema_is_asked_for_json_only_where_that_is_allowed() -> None:
+    wish = Request(model="m", messages=[Message("user", "x")], output=JsonOutput({"type": "object"}))
+    options = {"json_schema": False}
+    with pytest.raises(Unsupported, match="a JSON schema"):
+        dialect(options=options).build(wish, stream=False)
+    built = dialect(options=options, lenient=True).build(wish, stream=False)
+    assert built.dropped == ("a JSON schema for the answer",)
+    assert json.loads(built.request.read())["response_format"] == {"type": "json_object"}
+    plain = Request(model="m", messages=[Message("user", "x")], output=JsonOutput())
+    assert dialect(options=options).build(plain, stream=False).dropped == ()
+
+
+def test_a_seed_goes_by_the_name_that_the_vendor_has_for_it() -> None:
+    wish = Request(model="m", messages=[Message("user", "x")], seed=7)
+    built = dialect(options={"seed_field": "random_seed"}).build(wish, stream=False)
+    body = json.loads(built.request.read())
+    assert (body["random_seed"], "seed" in body) == (7, False)
 
 
 # --- refusals -----------------------------------------------------------------------------------

@@ -313,18 +313,20 @@ def write(
     if request.tool_choice is not None:
         body["tool_choice"] = _write_choice(request.tool_choice)
     if request.output is not None:
-        body["response_format"] = _write_output(request.output)
+        body["response_format"] = _write_output(request.output, quirks, wishes)
     if request.max_tokens is not None:
         body[quirks.max_tokens_field] = request.max_tokens
     if request.stop:
         body["stop"] = request.stop
     for name in (
-        "parallel_tool_calls", "temperature", "top_p", "seed", "n", "presence_penalty", "frequency_penalty",
-        "logprobs", "top_logprobs", "user",
+        "parallel_tool_calls", "temperature", "top_p", "n", "presence_penalty", "frequency_penalty", "logprobs",
+        "top_logprobs", "user",
     ):  # fmt: skip
         value = getattr(request, name)
         if value is not None:
             body[name] = value
+    if request.seed is not None:
+        body[quirks.seed_field] = request.seed
     _write_reasoning(request.reasoning, body, wishes)
     if request.top_k is not None:
         if quirks.top_k:
@@ -379,8 +381,10 @@ def _write_choice(choice: ToolChoice) -> str | dict[str, Any]:
     return choice.mode
 
 
-def _write_output(output: JsonOutput) -> dict[str, Any]:
-    if output.schema is None:
+def _write_output(output: JsonOutput, quirks: Quirks, wishes: Wishes) -> dict[str, Any]:
+    if output.schema is not None and not quirks.json_schema:
+        wishes.cannot("a JSON schema for the answer", "describe it in the prompt and ask for any JSON")
+    if output.schema is None or not quirks.json_schema:
         return {"type": "json_object"}
     schema: dict[str, Any] = {"name": output.name or "answer", "schema": output.schema}
     if output.description is not None:
