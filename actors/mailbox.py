@@ -324,7 +324,12 @@ class Waker(Protocol):
 async def serve(mailbox: Mailbox[M], actor: Actor[M]) -> None:
     """One life of `actor`: it ends only by crashing, by cancellation, or when the mailbox is closed."""
     waker = actor if isinstance(actor, Waker) else None
-    async with mailbox.letters() as letters:
+    try:
+        receiving = mailbox.letters()
+    except trio.ClosedResourceError:
+        # The house was left before this life had begun.
+        return
+    async with receiving as letters:
         while True:
             try:
                 letter = await _next(letters, math.inf if waker is None else waker.wake_at)

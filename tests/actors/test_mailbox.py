@@ -295,3 +295,9 @@ async def swallow(mailbox: Mailbox[Any]) -> None:
         await serve(mailbox, Doubler())
     except ValueError:
         mailbox.crashed()
+
+
+async def test_a_life_that_begins_after_the_end_is_over_at_once() -> None:
+    mailbox = Mailbox[Any]("doubler")
+    mailbox.close()
+    await serve(mailbox, Doubler())
