@@ -7,9 +7,11 @@ the house must serve again.
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any, Final, Literal, TypeAlias
 
+import msgspec
 from llm_dispatcher.benchmarks.vendor import Billing, Delays, Limit, Script, Step, When
 from llm_dispatcher.benchmarks.vendor.chance import Spread
 from msgspec import Struct
@@ -92,12 +94,13 @@ class Client(Table, frozen=True, kw_only=True):
 
 class Crash(Table, frozen=True, kw_only=True):
     """From `at` on, the next `times` messages that the actor handles crash it: at the `line`-th line that it executes, or
-    (None) after all of its work, when it is about to answer."""
+    (None) after all of its work, when it is about to answer. `until`: what has not happened by then does not."""
 
     actor: str
     at: float
     line: int | None = None
     times: int = 1
+    until: float = math.inf
 
 
 class Jump(Table, frozen=True, kw_only=True):
@@ -309,7 +312,8 @@ class _Teller:
             at=at,
             model=rng.choice([*models, *models, "auto", "fast", "cost_saving", "hedged", "hedged"]),
             stream=rng.random() < 0.7,
-            characters=rng.choice([20, 100, 100, 1000, 6000]),
+            # Of a size of its own: the like of what has crashed an actor twice is refused for a while.
+            characters=200 + 7 * number if calm else rng.choice([20, 100, 100, 1000, 6000]),
             most=rng.choice([None, 10, 40, 100]),
             timeout=30.0 if calm else rng.choice([1.0, 5.0, 20.0, 20.0, 60.0]),
             tenant=f"tenant-{rng.choice([0, 0, 0, 1, 2, 3])}",
@@ -355,6 +359,7 @@ class _Teller:
                 found.append(Crash(actor=name, at=round(at, 2), line=line))
                 # Fewer than the house bears: five a minute.
                 at += rng.uniform(15, 60)
+        found = [msgspec.structs.replace(each, until=min(last, each.at + 10.0)) for each in found]
         return tuple(sorted(found, key=lambda each: each.at))
 
     def _jumps(self) -> tuple[Jump, ...]:

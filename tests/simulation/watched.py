@@ -122,7 +122,7 @@ class Witness:
 
     def handle(self, message: Any, now: float) -> object:
         """See `mailbox.Actor`."""
-        while self._crashes and self._crashes[0].times <= 0:
+        while self._crashes and (self._crashes[0].times <= 0 or self._crashes[0].until <= now):
             self._crashes.pop(0)
         if not self._crashes or self._crashes[0].at > now:
             return self._actor.handle(message, now)
@@ -136,7 +136,7 @@ class Witness:
 
     def _spend(self) -> None:
         crash = self._crashes[0]
-        self._crashes[0] = Crash(at=crash.at, actor=crash.actor, line=crash.line, times=crash.times - 1)
+        self._crashes[0] = msgspec.structs.replace(crash, times=crash.times - 1)
 
     def _until(self, line: int, message: Any, now: float) -> object:
         """Let it work up to its `line`-th line. If its work is shorter than that, the next message will do."""

@@ -120,7 +120,10 @@ def leases(history: History) -> list[Leased]:
 def _lease_of(attempt: Attempted, leased: list[Leased], late: float) -> Leased | None:
     """The lease that an attempt was made under."""
     for lease in leased:
-        until = attempt.at if lease.settled is None else lease.settled.at
+        settled = lease.settled
+        if settled is not None and not settled.sent:
+            continue
+        until = attempt.at if settled is None else settled.at
         if lease.attempt is None and lease.granted_at - _SAME_TIME <= attempt.at <= until + late:
             return lease
     return None
