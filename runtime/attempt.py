@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Final
+from typing import Final, cast
 
 import httpx
 import trio
@@ -39,7 +39,7 @@ from .dialects import Answer, Decoder, Unsupported, VendorFault
 from .dialects.headroom import headroom
 from .emptiness import ends_without_content, is_empty
 from .estimate import characters_of, most_tokens
-from .exchange import MOST_BODY, body_of, broken, read_refusal, read_whole, unsent
+from .exchange import MOST_BODY, TimedBody, body_of, broken, read_refusal, read_whole, unsent
 from .money import Bill
 from .pace import Pace
 from .reply import AttemptRecord
@@ -97,6 +97,7 @@ class Attempt:
         self._headroom: Headroom | None = None
         self._response: httpx.Response | None = None
         self._pieces: AsyncIterator[bytes] | None = None
+        self._timed: TimedBody | None = None
         self._decoder: Decoder | None = None
         self._pace: Pace | None = None
 
@@ -255,7 +256,8 @@ class Attempt:
         pace = self._pace = Pace(first, float(timeouts.between_tokens), timeouts.least_pace)
         begun = trio.current_time()
         with trio.CancelScope(deadline=begun + first) as scope:
-            self._pieces = await self._send()
+            self._pieces = pieces = await self._send()
+            self._timed = cast("TimedBody", pieces) if hasattr(pieces, "read_timeout") else None
             self._decoder = self.deployment.dialect.decoder()
         if scope.cancelled_caught:
             raise self._failed(FaultClass.TTFT_TIMEOUT, "no answer in time")
@@ -302,24 +304,34 @@ class Attempt:
         if pace is None:
             return b""
         begun = trio.current_time()
-        until = begun + pace.left
+        left = pace.left
         if self.first_token is not None:
             # Before that the scope of whoever makes the attempts keeps the deadline.
-            until = min(until, self._deadline)
+            left = min(left, self._deadline - begun)
         try:
-            with trio.CancelScope(deadline=until) as scope:
+            if self._timed is not None:
+                self._timed.read_timeout = left
                 piece = await anext(pieces, b"")
+            else:
+                with trio.CancelScope(deadline=begun + left) as scope:
+                    piece = await anext(pieces, b"")
+                if scope.cancelled_caught:
+                    raise self._silent(pace)
+        except httpx.ReadTimeout as error:
+            raise self._silent(pace) from error
         except httpx.HTTPError as error:
             raise self._broken(error, FaultClass.TRUNCATED) from error
         except trio.Cancelled:
             self._broken_off = True
             raise
-        if scope.cancelled_caught:
-            if until >= self._deadline:
-                raise self._failed(FaultClass.LOCAL, "the request's deadline came before the answer's end")
-            raise self._failed(pace.overrun, "the vendor went silent, or nearly so")
         pace.passed(trio.current_time() - begun)
         return piece
+
+    def _silent(self, pace: Pace) -> VendorFault:
+        """Nothing came any more for as long as somebody was to wait."""
+        if self.first_token is not None and trio.current_time() >= self._deadline:
+            return self._failed(FaultClass.LOCAL, "the request's deadline came before the answer's end")
+        return self._failed(pace.overrun, "the vendor went silent, or nearly so")
 
     def _observe(self, events: list[Event]) -> None:
         """Note what the events say of the attempt: the first content, the usage, the vendor's liveliness."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator
-from typing import Final
+from typing import Final, Protocol
 
 import httpx
 
@@ -12,7 +12,7 @@ from .canon import Fault
 from .dialects import VendorFault
 from .wire.client_errors import NameNotResolved, StaleConnection, TLSFailed
 
-__all__ = ["MOST_BODY", "body_of", "broken", "read_refusal", "read_whole", "unsent"]
+__all__ = ["MOST_BODY", "TimedBody", "body_of", "broken", "read_refusal", "read_whole", "unsent"]
 
 MOST_BODY: Final = 64 * 2**20
 _MOST_REFUSAL: Final = 64 * 2**10
@@ -31,6 +31,13 @@ _BY_EXCEPTION: Final[tuple[tuple[type[Exception], FaultClass], ...]] = (
     (httpx.PoolTimeout, FaultClass.LOCAL),
 )
 """What a transport's exception means; the first row that fits counts. Anything else: the connection broke."""
+
+
+class TimedBody(Protocol):
+    """A body that itself limits how long each wait for more may take, as the own transport's does (`wire.client`)."""
+
+    read_timeout: float | None
+    """In seconds. When it has passed, `httpx.ReadTimeout` is raised."""
 
 
 def body_of(response: httpx.Response) -> AsyncIterator[bytes]:
