@@ -20,7 +20,8 @@ A tour: the way of one request.
    An answer may be read to its end after its caller has left (`detached`).
 6. `assembly` makes a whole reply of the events where one is wanted; `prices` says what it cost.
 
-`dispatcher` builds all this from a configuration (`config`, `plan`); `cli` and `daemon` are what people start.
+`dispatcher` builds all this from a configuration (`config`, `plan`); `cli` and `daemon` are what people start. The
+daemon watches what the process is short of (`overload`, `process`), and `gateway.admission` refuses what can best wait.
 The names below are the public interface; they are imported when first used.
 """
 

@@ -22,11 +22,13 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 
 from ..actors.faults import FaultClass
+from ..actors.machines.overload import Criticality
 
 __all__ = [
     "CONTENT_EVENTS",
     "Choice",
     "Completion",
+    "Criticality",
     "Event",
     "Failed",
     "Fault",
@@ -66,8 +68,6 @@ FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filte
 go on; `content_filter` covers the vendor's refusals and safety stops; `other`: a reason that this
 version does not know (the vendor's own word stands beside it)."""
 
-Criticality: TypeAlias = Literal["critical_plus", "critical", "sheddable_plus", "sheddable"]
-"""How much a request matters when there is not room for all, from the one kept longest to the one dropped first."""
 
 Midstream: TypeAlias = Literal["error", "continue", "restart"]
 """After a break in the middle of a stream: it ends with an error; another vendor goes on where it broke; or
@@ -205,7 +205,8 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `model` is a model's name, `vendor/model`, a route's name or a mode (`fast`, `sophisticated`,
     `cost_saving`, `auto`); `mode` chooses and orders the deployments without changing the model name.
     A field that is None was not asked for and is not sent. `timeout` (seconds) is one deadline over
-    queueing and every attempt; `user` is the end user, as vendors and routing rules see it.
+    queueing and every attempt; `user` is the end user, as vendors and routing rules see it; `criticality`
+    says how badly the answer is needed when not everything can be served.
     """
 
     model: str

@@ -1,25 +1,39 @@
 """The daemon: a dispatcher behind the gateway behind the server, from start to drained.
 
-SIGTERM or Ctrl-C begins the drain: `/ready` says 503, nothing new is accepted, running requests may end within
-`server.drain`. A second signal stops at once. The exit code is 0 after a clean end, 1 when the house could not
-go on (an actor that it cannot do without crashed too often), and 130 after a second signal.
+SIGTERM or Ctrl-C begins the drain: `/ready` says 503 and every answer closes its connection. After SIGTERM new requests
+are still taken for `server.lame_duck`, as long as anybody is connected; then nothing new is accepted, and running
+requests may end. What still runs `server.drain` after the signal is ended with `server_draining`, and the process is
+gone five seconds later at the latest. A second signal stops at once. The exit code is 0 after a clean end, 1 when the
+house could not go on (an actor that it cannot do without crashed too often), and 130 after a second signal.
 """
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
+from typing import Final
 
 import structlog
 import trio
 
+from ..actors.machines.overload import Overload
 from .config import Loaded, load
+from .config.schema import Server as ServerConfig
 from .dispatcher import Dispatcher
+from .gateway.admission import Admission
 from .gateway.app import Gateway
 from .logs import configure
+from .overload import LoadMonitor, Signal, memory_signal
+from .process import open_files, raise_file_limit
+from .wire.descriptors import Descriptors
 from .wire.server import Server, ServerLimits
 
 __all__ = ["run"]
+
+_BACKLOG: Final = 4096
+"""Connections that the kernel may keep waiting; it lowers this to its own limit."""
+_OTHER_FILES: Final = 100
+"""File descriptors beside those of clients and vendors."""
 
 log = structlog.get_logger("llm_dispatcher.daemon")
 
@@ -50,31 +64,76 @@ def run(
 
 
 async def _serve(loaded: Loaded, host: str, port: int) -> int:
-    server_config = loaded.config.server
+    config = loaded.config.server
+    files = _file_limit(config)
+    overload = Overload()
     async with Dispatcher.open(loaded) as dispatcher:
-        gateway = Gateway(dispatcher)
-        limits = ServerLimits(
-            body=int(server_config.max_body),
-            connections=server_config.max_connections,
-            keep_alive=float(server_config.keep_alive),
-        )
-        server = Server(gateway, limits)
-        listeners = await trio.open_tcp_listeners(port, host=host, backlog=1024)
+        gateway = Gateway(dispatcher, Admission(overload, default=config.default_criticality))
+        server = Server(gateway, _limits(config), descriptors=Descriptors(files))
+        gateway.reports["server"] = server.statistics
+        monitor = _monitor(config, overload, files, server)
+        listeners = await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:
                 await nursery.start(server.serve, listeners)
+                nursery.start_soon(monitor.run)
                 _announce(loaded, dispatcher, listeners)
-                await anext(signals)
-                drained = await _drain(server, gateway, signals, float(server_config.drain))
+                politely = await anext(signals) == signal.SIGTERM
+                drained = await _drain(server, gateway, signals, config, politely=politely)
                 nursery.cancel_scope.cancel()
     log.info("stopped", requests=server.requests)
     return 0 if drained else 130
 
 
-async def _drain(server: Server, gateway: Gateway, signals: object, grace: float) -> bool:
-    """Let running requests end; False when a second signal cut them off."""
-    gateway.draining = True
-    log.info("draining", in_flight=server.in_flight, grace_seconds=grace)
+def _limits(config: ServerConfig) -> ServerLimits:
+    return ServerLimits(
+        body=int(config.max_body),
+        connections=config.max_connections,
+        connections_per_address=config.max_connections_per_address,
+        keep_alive=float(config.keep_alive),
+        head_timeout=float(config.head_timeout),
+        stall=float(config.stall_timeout),
+        body_rate=float(config.slowest_client),
+        answer_rate=float(config.slowest_client),
+    )
+
+
+def _file_limit(config: ServerConfig) -> int | None:
+    """Raise the limit of open files as far as it goes, and say so if that is too little for the configuration."""
+    limit = raise_file_limit()
+    wanted = 2 * config.max_connections + _OTHER_FILES
+    if limit is not None and limit < wanted:
+        log.warning(
+            "the limit of open files is lower than max_connections needs",
+            limit=limit,
+            wanted=wanted,
+            connections_served=max(0, (limit - _OTHER_FILES) // 2),
+            remedy="raise the hard limit (`ulimit -Hn`, LimitNOFILE=, --ulimit nofile=) or lower server.max_connections",
+        )
+    return limit
+
+
+def _monitor(config: ServerConfig, overload: Overload, files: int | None, server: Server) -> LoadMonitor:
+    memory = config.overload.memory
+    signals = [memory_signal(None if memory is None else int(memory))]
+    if files is not None:
+        signals.append(Signal("open_files", open_files, files))
+    return LoadMonitor(
+        overload,
+        [each for each in signals if each is not None],
+        lag_limit=float(config.overload.loop_lag),
+        on_change=lambda stage: server.strain(stage > 0),
+    )
+
+
+async def _drain(
+    server: Server, gateway: Gateway, signals: object, config: ServerConfig, *, politely: bool
+) -> bool:
+    """Let running requests end, `politely` with a lame duck before; False when a second signal cut them off."""
+    begun = trio.current_time()
+    deadline = begun + float(config.drain)
+    gateway.draining = server.closing = True
+    log.info("draining", in_flight=server.in_flight, grace_seconds=float(config.drain))
     drained = False
     async with trio.open_nursery() as nursery:
 
@@ -84,7 +143,9 @@ async def _drain(server: Server, gateway: Gateway, signals: object, grace: float
             nursery.cancel_scope.cancel()
 
         nursery.start_soon(impatience)
-        await server.drain(trio.current_time() + grace)
+        if politely:
+            await server.wait_until_empty(min(deadline, begun + float(config.lame_duck)))
+        await server.drain(deadline)
         drained = True
         nursery.cancel_scope.cancel()
     return drained

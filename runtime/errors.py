@@ -18,6 +18,8 @@
         |- NoVendor            every vendor that could is closed, limited or full at the moment
         |- DeadlinePassed
         |- Busy                more requests under way than configured
+        |- Shed                the process is overloaded, and the request's class can best wait
+        |- Stopping            the daemon is being stopped
 
 Every error says which attempts were made (`attempts`), of which class the last fault was (`kind`), whose
 fault it was (`blame`), and when to try again, if that is known (`retry_after`, seconds). `status` is the
@@ -46,6 +48,8 @@ __all__ = [
     "ProtocolError",
     "RateLimited",
     "RequestRejected",
+    "Shed",
+    "Stopping",
     "StreamTruncated",
     "TimedOut",
     "Unauthorized",
@@ -163,6 +167,14 @@ class DeadlinePassed(HouseRefused):
 
 class Busy(HouseRefused):
     """More requests are under way than the configuration allows."""
+
+
+class Shed(HouseRefused):
+    """The process is short of time or memory, and requests of this class are the ones that wait."""
+
+
+class Stopping(HouseRefused):
+    """The daemon is being stopped, and the request was still running when its patience ended."""
 
 
 STATUS: Final[dict[FaultClass, int]] = {kind: row.http for kind, row in CONSEQUENCES.items()}

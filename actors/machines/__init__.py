@@ -21,6 +21,7 @@ and kept in a vault that outlives the actor using it.
 | `pace` | which answers are slow |
 | `network` | whether it is our own network that is down |
 | `tokens` | how many tokens a request will really take |
+| `overload` | which classes of requests are served while the process is short of time or memory |
 | `restarts` | whether and when a crashed child starts again |
 | `window`, `ewma`, `quantiles`, `recent` | what was seen lately: counts, averages, latency distributions |
 """

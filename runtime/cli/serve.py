@@ -30,7 +30,8 @@ __all__ = ["serve"]
 def serve(config_path: str | None, host: str | None, port: int | None, log_level: str | None) -> None:
     """Run the service: an OpenAI-compatible interface over all configured vendors.
 
-    Stops on SIGTERM or Ctrl-C: running requests may finish (server.drain), a second signal stops at once.
+    Stops on SIGTERM or Ctrl-C: running requests may finish (server.drain; after SIGTERM new ones are taken for
+    server.lame_duck if anybody is connected), a second signal stops at once.
 
     \b
     Examples:

@@ -68,6 +68,9 @@ def _numbers(config: Config) -> Iterator[Finding]:
         yield Finding(("retry", "backoff", "cap"), "is less than `base`", "make it at least as long")
     if not math.isfinite(config.retry.floor):
         yield Finding(("retry", "floor"), "is not finite", "write a number such as 1.0")
+    if config.server.overload.memory == 0:
+        remedy = "leave it out for what the container or the machine has"
+        yield Finding(("server", "overload", "memory"), "a limit of 0 refuses nearly every request", remedy)
     breaker = config.breaker
     if breaker.failure_rate == 0:
         remedy = "write a share above 0, such as 0.5; 1 trips only when everything fails"
@@ -89,6 +92,9 @@ def _numbers(config: Config) -> Iterator[Finding]:
         (("breaker", "open_time"), breaker.open_time),
         (("supervision", "period"), config.supervision.period),
         (("server", "keep_alive"), config.server.keep_alive),
+        (("server", "head_timeout"), config.server.head_timeout),
+        (("server", "stall_timeout"), config.server.stall_timeout),
+        (("server", "overload", "loop_lag"), config.server.overload.loop_lag),
     ]
     for steps, value in positive:
         if value == 0:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
+from ...actors.machines.overload import Criticality
 from .units import ByteCount, Seconds, TokenCount, Usd
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Logging",
     "Mode",
     "Model",
+    "Overload",
     "Price",
     "Retry",
     "Route",
@@ -308,6 +310,16 @@ class Supervision(Table, frozen=True, kw_only=True):
     quarantine: Seconds = Seconds(300)
 
 
+class Overload(Table, frozen=True, kw_only=True):
+    """How much the daemon may be short of before it refuses requests: from 85 % of a limit those of the class
+    `sheddable`, from 90 % `sheddable_plus` too, from 95 % all but `critical_plus`. Requests under way go on."""
+
+    loop_lag: Seconds = Seconds(0.25)
+    """So late the event loop may be, over three seconds: when it is, more work comes in than can be done."""
+    memory: ByteCount | None = None
+    """The process's resident memory; if absent what its container, else the machine has."""
+
+
 class Server(Table, frozen=True, kw_only=True):
     """The daemon's front door."""
 
@@ -315,9 +327,25 @@ class Server(Table, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65535)] = 4000
     max_body: ByteCount = ByteCount(16 * 2**20)
     max_connections: Annotated[int, Meta(ge=1)] = 10_000
+    """For a further one the longest idle connection is closed."""
+    max_connections_per_address: Annotated[int, Meta(ge=0)] = 2500
+    """Of one client, this machine excepted; 0 is without limit."""
     keep_alive: Seconds = Seconds(75)
+    head_timeout: Seconds = Seconds(10)
+    """From the first byte of a request's head to its last."""
+    stall_timeout: Seconds = Seconds(30)
+    """A client that takes nothing of its answer, or sends nothing of its request, for so long is cut off."""
+    slowest_client: ByteCount = ByteCount(1024)
+    """Bytes a second. A client that has kept us waiting for a minute (for a request's body: five seconds) and
+    moved less than that is cut off."""
+    default_criticality: Criticality = "critical"
+    """The class of requests without the header `x-dispatch-criticality`."""
+    overload: Overload = Overload()
     drain: Seconds = Seconds(120)
     """After SIGTERM or Ctrl-C: how long running requests may go on. A second signal stops at once."""
+    lame_duck: Seconds = Seconds(5)
+    """The part of `drain` in which new requests are still taken after SIGTERM, while anybody is connected: load
+    balancers need a moment to notice that `/ready` says no."""
 
 
 class Logging(Table, frozen=True, kw_only=True):

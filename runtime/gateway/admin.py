@@ -38,10 +38,11 @@ async def models(dispatcher: Dispatcher, exchange: Exchange) -> None:
 
 
 async def stats(dispatcher: Dispatcher, exchange: Exchange) -> None:
-    """`GET /v1/stats`: the statistics, how each deployment stands, and how the actors are."""
+    """`GET /v1/stats`: the statistics, how each deployment stands, how the actors and the front door are."""
     body = {
         "statistics": dispatcher.statistics(),
         "vendors": await dispatcher.standing(),
         "actors": dispatcher.actors(),
+        **{name: report() for name, report in exchange.reports.items()},
     }
     await exchange.answer(200, encode(body))

@@ -17,10 +17,11 @@ from ..dialects.base import InvalidBody
 from ..dispatcher import Dispatcher
 from ..errors import DispatchError
 from . import admin
+from .admission import Admission
 from .chat import chat_completions
 from .count_tokens import count_tokens
 from .failures import failure_of, headers_of
-from .http import BodyTooLarge, ClientGone, Exchange, Receive, Scope, Send, encode
+from .http import BodyTooLarge, ClientGone, Exchange, Receive, Report, Scope, Send, encode
 from .messages import messages
 from .styles import ANTHROPIC, OPENAI, Failure, Style, style_of_client
 
@@ -52,11 +53,17 @@ STYLES: Final[dict[str, Style]] = {
 
 
 class Gateway:
-    """See the module's docstring. `draining` turns `/ready` to 503 while requests are still served."""
+    """See the module's docstring. `draining` turns `/ready` to 503 while requests are still served.
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    `admission` decides what is taken in under overload; without one everything is. `reports` are further parts of
+    `GET /v1/stats`, by name.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, admission: Admission | None = None) -> None:
         self._dispatcher = dispatcher
+        self._admission = admission or Admission(default=dispatcher.config.server.default_criticality)
         self.draining = False
+        self.reports: dict[str, Report] = {"admission": self._admission.statistics}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI call."""
@@ -64,7 +71,7 @@ class Gateway:
             await _lifespan(receive, send)
             return
         style = STYLES.get(scope["path"].rstrip("/")) or style_of_client(dict(scope["headers"]))
-        exchange = Exchange(scope, receive, send, self._dispatcher.new_request_id(), style)
+        exchange = Exchange(scope, receive, send, self._dispatcher.new_request_id(), style, self.reports)
         endpoint = await self._find(scope, exchange)
         if endpoint is None:
             return
@@ -119,6 +126,8 @@ class Gateway:
     async def _answer(self, endpoint: Endpoint, exchange: Exchange) -> None:
         """Run the endpoint, and turn what it raises into an answer if none has begun."""
         try:
+            if exchange.scope["method"] == "POST":
+                self._admission.admit(exchange)
             await endpoint(self._dispatcher, exchange)
         except DispatchError as error:
             if exchange.started:

@@ -24,6 +24,8 @@ _PANIC: Final = (b"x-dispatch-panic", b"true")
 def with_headers(request: Request, exchange: Exchange) -> Request:
     """What the body has no field for is said in headers: see `_HEADERS`. Raises `InvalidBody` for what none can read."""
     changes: dict[str, Any] = {}
+    if exchange.criticality != request.criticality:
+        changes["criticality"] = exchange.criticality
     for header, name, reader in _HEADERS:
         value = exchange.header(header)
         if value is not None:

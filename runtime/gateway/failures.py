@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from ..errors import DispatchError
+from ..errors import DispatchError, Stopping
 from .http import Headers
 from .styles import Failure
 
-__all__ = ["failure_of", "headers_of"]
+__all__ = ["failure_of", "headers_of", "stopping"]
 
 
 def failure_of(error: DispatchError) -> Failure:
@@ -53,3 +53,10 @@ def headers_of(error: DispatchError) -> Headers:
     elif error.attempts:
         headers.append((b"x-should-retry", b"false"))
     return headers
+
+
+def stopping() -> Stopping:
+    """What a stream is told that the server has to end."""
+    return Stopping(
+        "the server is being stopped; what has been delivered is not a whole answer", code="server_draining"
+    )

@@ -8,14 +8,17 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from ..canon import Criticality
 from .styles import Failure, Style
 
 __all__ = [
+    "FAREWELL",
     "BodyTooLarge",
     "ClientGone",
     "Exchange",
     "Headers",
     "Receive",
+    "Report",
     "Scope",
     "Send",
     "encode",
@@ -24,9 +27,13 @@ __all__ = [
 Scope: TypeAlias = Mapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
 Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
+Report: TypeAlias = Callable[[], Any]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 encode: Final = msgspec.json.Encoder(decimal_format="number").encode
+
+FAREWELL: Final = "llm_dispatcher.farewell"
+"""ASGI extension of a server that has a last word for streams which it must end (`wire.server_cycle`)."""
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:\-]{1,128}")
 
@@ -42,14 +49,25 @@ class BodyTooLarge(Exception):
 class Exchange:
     """One request and its answer, over ASGI. `style`: of the interface that the client speaks."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str, style: Style) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        request_id: str,
+        style: Style,
+        reports: Mapping[str, Report] | None = None,
+    ) -> None:
         self.scope = scope
+        self.reports = reports or {}
         self.receive = receive
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         given = self.headers.get(b"x-request-id", b"")
         self.request_id = given.decode() if _REQUEST_ID.fullmatch(given) else request_id
         self.style = style
         self.started = False
+        self.criticality: Criticality = "critical"
+        """By the request's header, or the configured default."""
         self._send = send
 
     def header(self, name: bytes) -> str | None:
@@ -90,17 +108,21 @@ class Exchange:
         )
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
-    async def start(self, status: int, headers: Headers) -> None:
-        """Send the head of an answer; `write` and `end` send its body."""
+    async def start(self, status: int, headers: Headers, farewell: Callable[[], bytes] | None = None) -> None:
+        """Send the head of an answer; `write` and `end` send its body.
+
+        `farewell` makes what is sent last if the server is stopped before the answer has ended.
+        """
         self.started = True
         named = self.request_id.encode()
-        await self._send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [*headers, *[(name, named) for name in self.style.id_headers]],
-            }
-        )
+        message: dict[str, Any] = {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [*headers, *[(name, named) for name in self.style.id_headers]],
+        }
+        if farewell is not None and FAREWELL in self.scope.get("extensions", {}):
+            message[FAREWELL] = farewell
+        await self._send(message)
 
     async def write(self, piece: bytes) -> None:
         """Send a piece of the body."""

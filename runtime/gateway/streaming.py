@@ -10,7 +10,7 @@ from ..canon import Event
 from ..errors import DispatchError
 from ..stream import EventStream
 from .dispatching import cost_comment, headers_of_stream
-from .failures import failure_of
+from .failures import failure_of, stopping
 from .http import Exchange, Headers
 
 __all__ = ["StreamWriter", "deliver"]
@@ -40,7 +40,11 @@ async def deliver(events: EventStream, writer: StreamWriter, exchange: Exchange)
     """Send the whole of `events`, which has its first content. A failure from here on can only be an event."""
     # A client who does not take what is written would keep the request beyond its deadline.
     with trio.CancelScope(deadline=events.deadline + _LAST_WORDS):
-        await exchange.start(200, [*_HEADERS, *headers_of_stream(events)])
+        await exchange.start(
+            200,
+            [*_HEADERS, *headers_of_stream(events)],
+            farewell=lambda: writer.error(exchange.envelope(failure_of(stopping()))),
+        )
         try:
             async for event in events:
                 piece = writer.write(event)

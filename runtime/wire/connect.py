@@ -15,7 +15,7 @@ import trio
 from .client_errors import BROKEN, dial_failed, read_failed
 from .client_parser import ResponseParser
 from .client_request import Origin
-from .client_socket import RECEIVE_SIZE, can_close_now, close_now, quickened
+from .quick_socket import RECEIVE_SIZE, can_close_now, close_now, quickened
 from .tls import Sessions, default_context, secure
 
 Dial = Callable[[str, int], Awaitable[trio.abc.Stream]]

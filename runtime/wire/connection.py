@@ -19,7 +19,7 @@ import trio
 from .client_errors import BROKEN, StaleConnection, read_failed, write_failed
 from .client_parser import ResponseParser
 from .client_request import JOINED_BODY_BYTES, Origin, Outgoing
-from .client_socket import RECEIVE_SIZE, QuickStream, close_now
+from .quick_socket import RECEIVE_SIZE, QuickStream, close_now
 from .watchdog import Watchdog
 
 MAX_EARLY_ANSWER_BYTES = 256 * 1024

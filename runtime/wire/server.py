@@ -2,7 +2,11 @@
 
 Small, because it does one thing: the application is called with plain `http` scopes, keep-alive and pipelining
 are served in order, every length and every wait has a limit, and draining is part of it. `server_parser` reads
-requests, `server_connection` serves one connection; here are the limits, the accept loop and the end.
+requests, `server_connection` serves one connection, `server_cycle` one request of it; here are the limits, the accept
+loop and the end.
+
+When places or file descriptors run out, the connections that have been idle longest make room, those included that never
+finish the head of a request: many slow clients do not keep others out. Connections with a request under way stay.
 """
 
 from __future__ import annotations
@@ -18,6 +22,10 @@ import trio
 from msgspec import Struct
 
 from ..clock import wall_now
+from .addresses import AddressQuota
+from .client_errors import BROKEN
+from .descriptors import Descriptors
+from .quick_socket import QuickStream, close_now, quickened
 from .server_connection import ServerConnection
 from .watchdog import Watchdog
 
@@ -30,10 +38,20 @@ ASGIApp: TypeAlias = Callable[
 ]
 
 _OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_FAREWELL: Final = 2.0
+"""Seconds for telling clients that their requests are ended."""
+_TOO_MANY: Final = (
+    b'{"error":{"message":"too many connections from your address","type":"rate_limit_error","param":null,'
+    b'"code":"too_many_connections"}}'
+)
+_TURNED_AWAY: Final = (
+    b"HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
+    b"retry-after: 1\r\nconnection: close\r\n\r\n%b" % (len(_TOO_MANY), _TOO_MANY)
+)
 
 
 class ServerLimits(Struct, frozen=True, kw_only=True):
-    """Every length (bytes) and every wait (seconds)."""
+    """Every length (bytes), every wait (seconds), every rate (bytes a second)."""
 
     head: int = 64 * 1024
     headers: int = 100
@@ -41,47 +59,94 @@ class ServerLimits(Struct, frozen=True, kw_only=True):
     head_timeout: float = 10.0
     """From a head's first byte to its last."""
     body_grace: float = 5.0
-    """So long a body may be silent; after it, it must have arrived at `body_rate` bytes a second."""
+    """So long a body may keep us waiting, and a second longer for every `body_rate` bytes of it."""
     body_rate: float = 1024.0
+    stall: float = 30.0
+    """A client that neither sends nor takes anything for so long, while it should, is cut off."""
+    answer_rate: float = 1024.0
+    """A client that has kept us waiting for `answer_window` seconds and took less than this is cut off, too."""
+    answer_window: float = 60.0
     keep_alive: float = 75.0
     """An idle connection is closed after it."""
-    write_timeout: float = 30.0
-    """A client that takes nothing for so long is cut off."""
+    strained_keep_alive: float = 5.0
+    """And after this while the server is `strained`."""
     connections: int = 10_000
-    """Open at once; further ones wait in the backlog."""
+    """Open at once. For a further one the longest idle is closed; if none is idle, it waits in the backlog."""
+    connections_per_address: int = 0
+    """Of one client's address, this machine's own excepted; 0 is without limit."""
 
 
 class ServerStatistics(Struct, frozen=True):
-    """The server at a moment, and since its start: requests begun, and requests refused as no valid HTTP."""
+    """The server at a moment (`connections`, `idle`, `in_flight`, `paused`), and counts since its start.
+
+    `requests` begun; `refused` as no valid HTTP; `slow_clients` cut off; `evicted` idle connections that made
+    room; `turned_away` connections of addresses that had too many.
+    """
 
     connections: int
+    idle: int
     in_flight: int
+    paused: bool
     requests: int
     refused: int
+    slow_clients: int
+    evicted: int
+    turned_away: int
 
 
 class Server:
-    """Serves one application. `scheme` is what the scopes say: `http`, or `https` behind TLS."""
+    """Serves one application. `scheme` is what the scopes say: `http`, or `https` behind TLS.
 
-    def __init__(self, app: ASGIApp, limits: ServerLimits | None = None, *, scheme: str = "http") -> None:
+    `descriptors` pauses accepting while file descriptors run short. `closing`: answers close their connections.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        limits: ServerLimits | None = None,
+        *,
+        scheme: str = "http",
+        descriptors: Descriptors | None = None,
+        addresses: AddressQuota | None = None,
+    ) -> None:
         self.app = app
         self.limits = limits or ServerLimits()
         self.scheme = scheme
+        self.closing = False
         self.draining = False
         self.watchdog = Watchdog()
+        self.idle_limit = self.limits.keep_alive
+        self.idle: dict[ServerConnection, None] = {}
+        """Connections without a request under way, the longest idle first."""
         self.requests = 0
         self.refused = 0
         self.in_flight = 0
+        self.slow_clients = 0
+        self._evicted = 0
+        self._turned_away = 0
+        self._paused = False
+        self._full = False
+        self._descriptors = descriptors
+        self._addresses = addresses or AddressQuota(self.limits.connections_per_address)
         self._connections: set[ServerConnection] = set()
         self._accepting = trio.CancelScope()
-        self._empty = trio.Event()
-        self._places = trio.CapacityLimiter(self.limits.connections)
+        self._left = trio.Event()
         self._common = b""
         self._common_until = 0.0
 
     def statistics(self) -> ServerStatistics:
         """The server at this moment."""
-        return ServerStatistics(len(self._connections), self.in_flight, self.requests, self.refused)
+        return ServerStatistics(
+            connections=len(self._connections),
+            idle=len(self.idle),
+            in_flight=self.in_flight,
+            paused=self._paused,
+            requests=self.requests,
+            refused=self.refused,
+            slow_clients=self.slow_clients,
+            evicted=self._evicted,
+            turned_away=self._turned_away,
+        )
 
     def common_headers(self) -> bytes:
         """The last header lines and the empty line of every answer; the date is made once a second."""
@@ -90,6 +155,19 @@ class Server:
             self._common_until = float(int(now) + 1)
             self._common = b"date: %b\r\n\r\n" % formatdate(now, usegmt=True).encode()
         return self._common
+
+    def strain(self, strained: bool) -> None:
+        """While `strained`, idle connections are kept for a shorter time only."""
+        limits = self.limits
+        self.idle_limit = (
+            min(limits.keep_alive, limits.strained_keep_alive) if strained else limits.keep_alive
+        )
+        if strained:
+            deadline = trio.current_time() + self.idle_limit
+            for connection in self.idle:
+                connection.hurry(deadline)
+
+    # --- from start to end ------------------------------------------------------------------
 
     async def serve(
         self,
@@ -108,56 +186,130 @@ class Server:
                     task_status.started()
 
     async def drain(self, deadline: float) -> None:
-        """Stop accepting, close idle connections, let running requests end, and cut what is left at `deadline`."""
-        self.draining = True
+        """Stop accepting, close idle connections, and let running requests end until `deadline`.
+
+        What still runs then is cancelled, and its client told so: by a 503 if no answer has begun, else by the
+        answer's own farewell (`server_cycle.FAREWELL`). Two seconds later every connection is cut.
+        """
+        self.closing = self.draining = True
         self._accepting.cancel()
+        for connection in list(self.idle):
+            connection.cut()
+        await self.wait_until_empty(deadline)
         for connection in list(self._connections):
-            connection.stop_if_idle()
-        with trio.move_on_at(deadline):
-            while self._connections:
-                self._empty = trio.Event()
-                await self._empty.wait()
+            connection.end()
+        await self.wait_until_empty(trio.current_time() + _FAREWELL)
         for connection in list(self._connections):
             connection.cut()
 
+    async def wait_until_empty(self, deadline: float) -> None:
+        """Until there is no connection, at most until `deadline`."""
+        with trio.move_on_at(deadline):
+            while self._connections:
+                await self._wait_for_leaver()
+
     async def serve_connection(self, stream: trio.abc.Stream) -> None:
         """Serve one connection until it ends; also for streams that came from no listener."""
-        connection = ServerConnection(self, stream, _address(stream))
+        address = _address(stream)
+        await self._run(self._take_in(quickened(stream), address), "")
+
+    def _take_in(self, stream: trio.abc.Stream, address: tuple[str, int] | None) -> ServerConnection:
+        connection = ServerConnection(self, stream, address)
         self._connections.add(connection)
+        self.idle[connection] = None
+        return connection
+
+    async def _run(self, connection: ServerConnection, network: str) -> None:
         try:
             await connection.run()
         except Exception:
             log.exception("connection failed")
         finally:
+            self.idle.pop(connection, None)
             self._connections.discard(connection)
-            if not self._connections:
-                self._empty.set()
+            self._addresses.give_back(network)
+            self._left.set()
+
+    def rests(self, connection: ServerConnection) -> None:
+        """`connection` has no request under way any more, and could make room for another."""
+        self.idle[connection] = None
+        if self._full:
+            self._left.set()
+
+    async def _wait_for_leaver(self) -> None:
+        if self._left.is_set():
+            self._left = trio.Event()
+        await self._left.wait()
+
+    # --- accepting --------------------------------------------------------------------------
 
     async def _accept(self, listener: trio.abc.Listener[Any], connections: trio.Nursery) -> None:
         while True:
-            await self._places.acquire_on_behalf_of(token := object())
+            await self._wait_for_descriptors()
             try:
                 stream = await listener.accept()
             except OSError as error:
-                self._places.release_on_behalf_of(token)
                 if error.errno not in _OUT_OF_RESOURCES:
                     raise
                 log.error("no resources for another connection", error=str(error))
+                self._evict()
                 await trio.sleep(0.1)
                 continue
+            address = _address(stream)
+            network = self._addresses.take(address[0] if address else None)
+            if network is None:
+                self._turn_away(stream)
+                continue
+            try:
+                await self._make_place()
             except BaseException:
-                self._places.release_on_behalf_of(token)
+                self._addresses.give_back(network)
+                close_now(stream)
                 raise
-            connections.start_soon(self._placed, stream, token)
+            connections.start_soon(self._run, self._take_in(quickened(stream), address), network)
 
-    async def _placed(self, stream: trio.abc.Stream, token: object) -> None:
+    async def _wait_for_descriptors(self) -> None:
+        """Wait while file descriptors run short; idle connections make room meanwhile."""
+        descriptors = self._descriptors
+        if descriptors is None or not descriptors.full():
+            return
+        log.warning(
+            "accepting is paused: file descriptors run short",
+            limit=descriptors.limit,
+            remedy="raise the limit of open files (`ulimit -n`, LimitNOFILE=) or lower server.max_connections",
+        )
+        self._paused = True
         try:
-            if isinstance(stream, trio.SocketStream):
-                with suppress(OSError):
-                    stream.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NODELAY, 1)
-            await self.serve_connection(stream)
+            while descriptors.full():
+                self._evict()
+                await trio.sleep(0.02)
         finally:
-            self._places.release_on_behalf_of(token)
+            self._paused = False
+
+    async def _make_place(self) -> None:
+        """Wait until there is a place for a connection more; an idle one is closed for it at once."""
+        while len(self._connections) >= self.limits.connections and not self._evict():
+            self._full = True
+            await self._wait_for_leaver()
+        self._full = False
+
+    def _evict(self) -> bool:
+        """Close the connection that has been idle longest; False if none is idle."""
+        connection = next(iter(self.idle), None)
+        if connection is None:
+            return False
+        del self.idle[connection]
+        self._evicted += 1
+        connection.cut()
+        return True
+
+    def _turn_away(self, stream: trio.abc.Stream) -> None:
+        self._turned_away += 1
+        quick = quickened(stream)
+        if isinstance(quick, QuickStream):
+            with suppress(*BROKEN):
+                quick.send_nowait(_TURNED_AWAY)
+        close_now(quick)
 
 
 def _address(stream: trio.abc.Stream) -> tuple[str, int] | None:

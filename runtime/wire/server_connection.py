@@ -5,15 +5,16 @@ when enough is waiting, and notices when the client leaves; the *runner* takes r
 runs the application for each. Waits are bounded by the server's watchdog and not by a cancel scope each.
 
 When the client leaves while the application runs, the application is cancelled (the server announces that by
-the ASGI extension `llm_dispatcher.cancel_on_disconnect`), so it need not listen for it.
+the ASGI extension `llm_dispatcher.cancel_on_disconnect`), so it need not listen for it. The same happens when the
+client takes its answer too slowly (`pace`). Nothing of an answer is kept here: what the kernel does not take at once
+keeps the application waiting, so it stops reading from the vendor, and TCP does the rest.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
-from http import HTTPStatus
+import socket
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -21,6 +22,10 @@ import msgspec
 import structlog
 import trio
 
+from .client_errors import BROKEN
+from .pace import Pace
+from .quick_socket import QuickStream
+from .server_cycle import FAREWELL, STATUS_LINES, ClientDisconnected, Cycle
 from .server_parser import BadRequest, RequestHead, RequestParser
 
 if TYPE_CHECKING:
@@ -31,114 +36,16 @@ __all__ = ["ClientDisconnected", "ServerConnection"]
 log = structlog.get_logger("llm_dispatcher.server")
 
 _RECEIVE: Final = 65_536
-_MOST_UNREAD: Final = 256 * 1024
+_MOST_UNREAD: Final = 65_536
 """Bytes that may wait in the parser before the socket is not read any more: pipelining and fast senders."""
 _MOST_DRAINED: Final = 65_536
 """Bytes of a body that nobody wanted which are read to keep the connection; for more it is closed."""
-_EXTENSIONS: Final[dict[str, dict[str, Any]]] = {"llm_dispatcher.cancel_on_disconnect": {}}
-
-_STATUS_LINES: Final = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
-}
-
-
-class ClientDisconnected(OSError):
-    """The client has left; raised by `send`, as ASGI wants it."""
-
-
-class _Cycle:
-    """One request and its answer."""
-
-    def __init__(self, connection: ServerConnection, head: RequestHead) -> None:
-        self._connection = connection
-        self.head = head
-        self.started: Mapping[str, Any] | None = None
-        self.sent_head = False
-        self.complete = False
-        self.keep_alive = head.keep_alive
-        self._chunked = False
-        self._bodiless = head.method == "HEAD"
-        self._continue = head.expects_continue
-        self._body_ended = False
-
-    async def receive(self) -> dict[str, Any]:
-        """ASGI's `receive`."""
-        connection = self._connection
-        if self._body_ended:
-            await connection.wait_for_disconnect()
-            return {"type": "http.disconnect"}
-        if self._continue:
-            self._continue = False
-            if not connection.parser.buffered and not self.sent_head:
-                await connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        piece = await connection.next_body()
-        if piece is None:
-            return {"type": "http.disconnect"}
-        self._body_ended = connection.parser.body_done
-        return {"type": "http.request", "body": piece, "more_body": not self._body_ended}
-
-    async def send(self, message: Mapping[str, Any]) -> None:
-        """ASGI's `send`."""
-        if message["type"] == "http.response.start":
-            if self.started is not None:
-                raise RuntimeError("the answer has been started already")
-            self.started = message
-            return
-        if message["type"] != "http.response.body" or self.started is None or self.complete:
-            raise RuntimeError(f"{message['type']} is out of place")
-        body, more = message.get("body", b""), message.get("more_body", False)
-        pieces = [] if self.sent_head else [self._head(self.started, len(body), more=more)]
-        self.sent_head = True
-        if not self._bodiless:
-            if self._chunked:
-                if body:
-                    pieces.append(b"%x\r\n%b\r\n" % (len(body), body))
-                if not more:
-                    pieces.append(b"0\r\n\r\n")
-            elif body:
-                pieces.append(body)
-        self.complete = not more
-        if pieces:
-            await self._connection.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-
-    def _head(self, start: Mapping[str, Any], size: int, *, more: bool) -> bytes:
-        """The answer's head, with the framing that fits."""
-        status = start["status"]
-        lines = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n".encode()]
-        length = False
-        for name, value in start.get("headers", ()):
-            if (
-                b"\n" in value
-                or b"\r" in value
-                or b"\0" in value
-                or b"\n" in name
-                or b"\r" in name
-                or b":" in name
-            ):
-                raise RuntimeError(f"the header {name!r} is not valid")
-            lowered = name.lower()
-            if lowered in (b"connection", b"transfer-encoding", b"date"):
-                continue
-            length = length or lowered == b"content-length"
-            lines.append(b"%b: %b\r\n" % (name, value))
-        if status in (204, 304) or status < 200:
-            self._bodiless = True
-        elif not length:
-            if not more:
-                lines.append(b"content-length: %d\r\n" % size)
-            elif self.head.version == "1.1":
-                self._chunked = True
-                lines.append(b"transfer-encoding: chunked\r\n")
-            else:
-                self.keep_alive = False
-        if self._connection.server.draining:
-            self.keep_alive = False
-        if not self.keep_alive:
-            lines.append(b"connection: close\r\n")
-        elif self.head.version == "1.0":
-            lines.append(b"connection: keep-alive\r\n")
-        lines.append(self._connection.server.common_headers())
-        return b"".join(lines)
+_LINGER: Final = 0.5
+_PIECE: Final = 16_384
+"""Bytes that are handed at once to a stream that does not say how far it has come (TLS)."""
+_YIELD_EVERY: Final = 16
+"""Writes that the kernel took at once after which other tasks get their turn in any case."""
+_EXTENSIONS: Final[dict[str, dict[str, Any]]] = {"llm_dispatcher.cancel_on_disconnect": {}, FAREWELL: {}}
 
 
 class ServerConnection:
@@ -150,8 +57,8 @@ class ServerConnection:
         self.parser = RequestParser(most_head=limits.head, most_headers=limits.headers, most_body=limits.body)
         self.deadline = math.inf
         self.looked_at = math.inf
-        self.idle = True
         self._stream = stream
+        self._quick = stream if isinstance(stream, QuickStream) else None
         self._client = client
         self._news = trio.Event()
         self._room = trio.Event()
@@ -159,6 +66,13 @@ class ServerConnection:
         self._timed_out = False
         self._scope = trio.CancelScope()
         self._app_scope: trio.CancelScope | None = None
+        self._ending = False
+        self._body_bytes = 0
+        self._body_waited = 0.0
+        self._pace: Pace | None = None
+        self._writing = False
+        self._torn = False
+        self._streak = 0
 
     async def run(self) -> None:
         """Serve the connection until it ends. Raises nothing but cancellation."""
@@ -168,7 +82,7 @@ class ServerConnection:
                     nursery.start_soon(self._read)
                     await self._serve()
                     nursery.cancel_scope.cancel()
-        except* (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+        except* BROKEN:
             pass
         finally:
             self.server.watchdog.forget(self)
@@ -176,15 +90,30 @@ class ServerConnection:
 
     def expire(self) -> None:
         """The watchdog's word that a wait has lasted too long."""
-        if not self._timed_out:
+        if self._writing:
+            self._cut_slow()
+        elif not self._timed_out:
             self._timed_out = True
             self._news.set()
         else:
             self._scope.cancel()
 
-    def stop_if_idle(self) -> None:
-        """Draining has begun: a connection without a request is closed."""
-        if self.idle:
+    @property
+    def idle(self) -> bool:
+        """Whether no request is under way; a head that is not complete is none."""
+        return self in self.server.idle
+
+    def hurry(self, deadline: float) -> None:
+        """Wait for the next request until `deadline` at the latest."""
+        if self.deadline > deadline:
+            self.server.watchdog.watch(self, deadline)
+
+    def end(self) -> None:
+        """End the running request, and tell its client that the server is stopping."""
+        self._ending = True
+        if self._app_scope is not None:
+            self._app_scope.cancel()
+        elif self.idle:
             self._scope.cancel()
 
     def cut(self) -> None:
@@ -225,20 +154,21 @@ class ServerConnection:
         return not self._timed_out
 
     async def next_body(self) -> bytes | None:
-        """The next piece of the present request's body; None when the client has left."""
-        limits = self.server.limits
-        began = trio.current_time()
-        received = 0
-        while True:
-            piece = self.parser.body()
-            if piece is not None:
-                return piece
-            patience = limits.body_grace + received / limits.body_rate
-            received += self.parser.buffered
-            if not await self._wait_for_news(began + patience):
+        """The next piece of the present request's body; None when the client has left.
+
+        Raises `BadRequest` when the body comes too slowly. Only time in which it is waited for counts.
+        """
+        while (piece := self.parser.body()) is None:
+            limits = self.server.limits
+            began = trio.current_time()
+            credit = limits.body_grace + self._body_bytes / limits.body_rate - self._body_waited
+            if not await self._wait_for_news(began + min(limits.stall, credit)):
                 if self._timed_out:
                     raise BadRequest(408, "body_timeout", "the body arrived too slowly")
                 return None
+            self._body_waited += trio.current_time() - began
+        self._body_bytes += len(piece)
+        return piece
 
     async def wait_for_disconnect(self) -> None:
         """Until the client leaves."""
@@ -249,43 +179,94 @@ class ServerConnection:
     # --- writing ----------------------------------------------------------------------------
 
     async def write(self, data: bytes) -> None:
-        """Send `data`. Raises `ClientDisconnected`; a client that takes nothing for too long is cut off."""
-        if self._gone:
+        """Send `data`. Raises `ClientDisconnected`; a client that takes it too slowly is cut off.
+
+        Not always a checkpoint: the kernel nearly always takes a piece at once, and a trip through the
+        scheduler costs as much as the rest of a streamed chunk.
+        """
+        if self._gone or self._torn:
             raise ClientDisconnected("the client has left")
-        self._timed_out = (
-            True  # A second word of the watchdog, and so the first while writing, cuts the connection.
-        )
-        self.server.watchdog.watch(self, trio.current_time() + self.server.limits.write_timeout)
-        try:
-            await self._stream.send_all(data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            self._gone = True
-            raise ClientDisconnected("the client has left") from error
-        finally:
-            self.deadline = math.inf
-            self._timed_out = False
+        sent = 0
+        if self._quick is not None:
+            self._streak += 1
+            if self._streak >= _YIELD_EVERY:
+                self._streak = 0
+                await trio.lowlevel.checkpoint()
+            try:
+                sent = self._quick.send_nowait(data)
+            except OSError as error:
+                raise self._lost() from error
+            if sent == len(data):
+                return
+        await self._write_slowly(data, sent)
+
+    async def _write_slowly(self, data: bytes, sent: int) -> None:
+        """Send what is left of `data`, as fast as the client takes it."""
+        limits = self.server.limits
+        if self._pace is None:
+            self._pace = Pace(limits.stall, limits.answer_rate, limits.answer_window)
+        self._streak = 0
+        with memoryview(data) as view:
+            while sent < len(view):
+                # Cancelled here, nobody can say any more where in the answer the client is.
+                self._torn = sent > 0 or self._quick is None
+                began = trio.current_time()
+                self._writing = True
+                self.server.watchdog.watch(self, began + self._pace.patience())
+                try:
+                    moved = await self._push(view[sent : sent + _PIECE])
+                except BROKEN as error:
+                    raise self._lost() from error
+                finally:
+                    self._writing = False
+                    self.deadline = math.inf
+                sent += moved
+                if not self._pace.moved(moved, trio.current_time() - began):
+                    self._cut_slow()
+        self._torn = False
+
+    async def _push(self, piece: memoryview) -> int:
+        """Hand over a part of `piece` when the client makes room; returns how much."""
+        with piece:
+            if self._quick is None:
+                await self._stream.send_all(piece)
+                return len(piece)
+            await self._quick.wait_send_all_might_not_block()
+            return self._quick.send_nowait(piece)
+
+    def _lost(self) -> ClientDisconnected:
+        self._gone = True
+        return ClientDisconnected("the client has left")
+
+    def _cut_slow(self) -> None:
+        if not self._scope.cancel_called:
+            self.server.slow_clients += 1
+            log.debug("client too slow", client=self._client)
+        self._scope.cancel()
 
     # --- serving ----------------------------------------------------------------------------
 
     async def _serve(self) -> None:
+        idle = self.server.idle
         try:
             while True:
                 head = await self._next_head()
                 if head is None:
                     return
-                self.idle = False
-                keep_alive = await self._exchange(head)
-                self.idle = True
-                if not keep_alive or self.server.draining or not await self._rest_drained():
+                idle.pop(self, None)
+                if not await self._exchange(head) or self.server.draining or not await self._rest_drained():
+                    if not self.parser.body_done:
+                        await self._linger()
                     return
+                self.server.rests(self)
         except BadRequest as error:
-            self.server.refused += 1
+            self.server.refused += error.status < 500
             await self._refuse(error)
 
     async def _next_head(self) -> RequestHead | None:
         """The next request; None when the client has left or has been idle for too long."""
         limits = self.server.limits
-        deadline = trio.current_time() + limits.keep_alive
+        deadline = trio.current_time() + self.server.idle_limit
         began = False
         while True:
             head = self.parser.head()
@@ -302,7 +283,8 @@ class ServerConnection:
     async def _exchange(self, head: RequestHead) -> bool:
         """Run the application for one request; True if the connection may be used again."""
         server = self.server
-        cycle = _Cycle(self, head)
+        cycle = Cycle(self, head)
+        self._body_bytes, self._body_waited, self._pace = 0, 0.0, None
         server.requests += 1
         server.in_flight += 1
         try:
@@ -321,7 +303,17 @@ class ServerConnection:
         finally:
             self._app_scope = None
             server.in_flight -= 1
+        if self._ending and not cycle.complete:
+            await self._say_farewell(cycle)
+            return False
         return cycle.complete and cycle.keep_alive and not self._gone
+
+    async def _say_farewell(self, cycle: Cycle) -> None:
+        """The application was cancelled because the server is stopping: tell the client."""
+        if not cycle.sent_head:
+            raise BadRequest(503, "server_draining", "the server is stopping; send the request again")
+        if cycle.farewell is not None and not self._gone and not self._torn:
+            await cycle.send({"type": "http.response.body", "body": cycle.farewell(), "more_body": False})
 
     def _asgi(self, head: RequestHead) -> dict[str, Any]:
         target = head.target
@@ -348,7 +340,11 @@ class ServerConnection:
         """Read what is left of a body that the application did not want; False if that is too much."""
         drained = 0
         while not self.parser.body_done:
-            piece = await self.next_body()
+            try:
+                piece = await self.next_body()
+            except BadRequest:
+                # The request has its answer already; a second one would be taken for the next one's.
+                return False
             if piece is None:
                 return False
             drained += len(piece)
@@ -362,25 +358,26 @@ class ServerConnection:
         body = msgspec.json.encode(
             {"error": {"message": str(error), "type": kind, "param": None, "code": error.code}}
         )
-        line = _STATUS_LINES.get(error.status, b"HTTP/1.1 400 Bad Request\r\n")
+        line = STATUS_LINES.get(error.status, b"HTTP/1.1 400 Bad Request\r\n")
         # No application has named this request, so the server does.
         name = os.urandom(12).hex().encode()
         head = (
-            b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\nx-request-id: req_%b\r\n"
-            % (len(body), name)
+            b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\nx-request-id: req_%b\r\n%b"
+            % (len(body), name, b"retry-after: 1\r\n" if error.status == 503 else b"")
         )
         self._gone = self._gone and not self.parser.buffered
         try:
             await self.write(line + head + self.server.common_headers() + body)
-            if isinstance(self._stream, trio.SocketStream):
-                # Reading on for a moment lets the answer arrive before the socket's end resets it.
-                await self._stream.send_eof()
-                with trio.move_on_after(0.5):
-                    while not self._gone:
-                        await self._wait_for_news(math.inf)
-                        self._drop_input()
-        except (ClientDisconnected, trio.BrokenResourceError):
+        except ClientDisconnected:
             return
+        await self._linger()
 
-    def _drop_input(self) -> None:
-        self.parser = RequestParser(most_head=1, most_headers=1, most_body=1)
+    async def _linger(self) -> None:
+        """Read on for a moment: a socket that is closed over unread bytes is reset, and the answer may be lost."""
+        if self._quick is None or self._gone or self._torn:
+            return
+        self._quick.socket.shutdown(socket.SHUT_WR)
+        with trio.move_on_after(_LINGER):
+            while not self._gone:
+                self.parser = RequestParser(most_head=1, most_headers=1, most_body=1)
+                await self._wait_for_news(math.inf)

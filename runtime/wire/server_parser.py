@@ -3,8 +3,9 @@
 Strict, because a gateway stands between others that may read the same bytes differently: whatever could be
 read in two ways is refused (RFC 9112, sections 2.2, 3.2, 5.1, 6.3 and 11.2). So refused are: both Content-Length and
 Transfer-Encoding, differing Content-Lengths, transfer codings other than `chunked`, folded header lines, line ends
-other than CRLF, white space before a colon, control characters in values, a missing or repeated Host, and chunk
-sizes that are not plain hexadecimal digits.
+other than CRLF, white space before a colon, control characters in values, a missing, repeated or malformed Host, a target
+that names another host or has a fragment, chunk sizes that are not plain hexadecimal digits, and bodies that are more
+framing than content.
 
 `feed` takes bytes; `head` gives the next request's head once it is complete; `body` gives the pieces of its body.
 Pipelined requests wait in the buffer until the one before them is done.
@@ -24,7 +25,13 @@ _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([\x21-\x7e]+) HTTP/([0-9]\.[0-
 _HEADERS = re.compile(rb"(?:" + _TOKEN + rb":[ \t]*[^\x00-\x08\x0a-\x1f\x7f]*\r\n)*")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?")
 _LENGTH = re.compile(rb"[0-9]{1,15}")
+_HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+_ABSOLUTE = re.compile(rb"https?://([^/?@]+)(?:[/?].*)?", re.IGNORECASE)
 _CHUNK_LINE: Final = 256
+_CHUNK_ALLOWANCE: Final = 16
+_MOST_FRAMING: Final = 16_384
+"""A chunk's line may be as long as its content and `_CHUNK_ALLOWANCE` bytes more; all that is longer adds up to at most this.
+Otherwise extensions and chunks of a byte make us work for a body that never grows."""
 _TRAILERS: Final = 8192
 
 
@@ -63,6 +70,7 @@ class RequestParser:
         self._chunk_left = 0
         self._chunk_ended = False
         self._received = 0
+        self._framing = 0
         self._done = True
 
     @property
@@ -100,7 +108,7 @@ class RequestParser:
         del buffer[: end + 4]
         self._searched = 0
         head = self._parse(raw)
-        self._left, self._chunk_left, self._received = head.length, 0, 0
+        self._left, self._chunk_left, self._received, self._framing = head.length, 0, 0, 0
         self._chunk_ended = False
         self._done = head.length == 0
         return head
@@ -121,8 +129,7 @@ class RequestParser:
         method, target, version = first[1].decode(), first[2], first[3].decode()
         if version not in ("1.1", "1.0"):
             raise BadRequest(505, "http_version", f"HTTP/{version} is not spoken here")
-        if target[:1] != b"/" and target != b"*" and b"://" not in target:
-            raise BadRequest(400, "bad_target", "the request target is not valid")
+        authority = self._authority(method, target)
         if _HEADERS.fullmatch(rest) is None:
             raise BadRequest(400, "bad_header", "a header line is not valid")
         headers: list[tuple[bytes, bytes]] = []
@@ -131,10 +138,26 @@ class RequestParser:
             headers.append((name.lower(), value.strip(b" \t")))
         if len(headers) > self._most_headers:
             raise BadRequest(431, "too_many_headers", f"there are more than {self._most_headers} headers")
-        return self._frame(method, target, version, headers)
+        return self._frame(method, target, version, headers, authority)
+
+    @staticmethod
+    def _authority(method: str, target: bytes) -> bytes | None:
+        """The host that the target itself names, if it does (RFC 9112, 3.2)."""
+        if b"#" not in target:
+            if target[:1] == b"/" or (target == b"*" and method == "OPTIONS"):
+                return None
+            absolute = _ABSOLUTE.fullmatch(target)
+            if absolute is not None:
+                return absolute[1].lower()
+        raise BadRequest(400, "bad_target", "the request target is not valid")
 
     def _frame(
-        self, method: str, target: bytes, version: str, headers: list[tuple[bytes, bytes]]
+        self,
+        method: str,
+        target: bytes,
+        version: str,
+        headers: list[tuple[bytes, bytes]],
+        authority: bytes | None,
     ) -> RequestHead:
         """What the headers say of the message's bounds and of the connection."""
         length: int | None = None
@@ -150,6 +173,10 @@ class RequestParser:
                 chunked = True
             elif name == b"host":
                 hosts += 1
+                if _HOST.fullmatch(value) is None or (authority is not None and value.lower() != authority):
+                    raise BadRequest(
+                        400, "bad_host", "the Host header is not valid, or not the target's host"
+                    )
             elif name == b"connection":
                 options = [option.strip() for option in value.lower().split(b",")]
                 keep_alive = b"close" not in options and (keep_alive or b"keep-alive" in options)
@@ -209,7 +236,7 @@ class RequestParser:
             self._received += size
             if self._received > self._most_body:
                 raise BadRequest(413, "body_too_large", f"the body is larger than {self._most_body} bytes")
-            self._drop_line()
+            self._drop_line(size)
             self._chunk_left = size
 
     def _chunk_size(self) -> int | None:
@@ -223,8 +250,12 @@ class RequestParser:
             raise BadRequest(400, "bad_chunk", "a chunk's size is not valid")
         return int(match[1], 16)
 
-    def _drop_line(self) -> None:
-        del self._buffer[: self._buffer.find(b"\r\n") + 2]
+    def _drop_line(self, size: int) -> None:
+        line = self._buffer.find(b"\r\n") + 2
+        self._framing = max(0, self._framing + line - size - _CHUNK_ALLOWANCE)
+        if self._framing > _MOST_FRAMING:
+            raise BadRequest(400, "bad_chunk", "the body is more framing than content")
+        del self._buffer[:line]
 
     def _trailers(self) -> bytes | None:
         """Trailers after the last chunk are read and left out of account."""

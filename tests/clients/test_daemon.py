@@ -7,6 +7,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -98,6 +99,76 @@ def test_a_second_signal_ends_it_at_once(own_daemon: Daemon) -> None:
         assert stderr is not None
         assert "draining" in stderr.readline()
         assert own_daemon.stop(signal.SIGTERM) == 130
+
+
+@pytest.fixture
+def hasty_daemon(tmp_path: Path) -> Iterator[Daemon]:
+    """A daemon with little patience when it is stopped."""
+    config = tmp_path / "dispatcher.toml"
+    hasty = 'drain = "1500ms"\nlame_duck = "700ms"'
+    config.write_text(CONFIG.replace('drain = "5s"', hasty), encoding="utf-8")
+    running = Daemon(config)
+    yield running
+    running.close()
+
+
+@pytest.mark.slow
+def test_a_stop_with_many_streams_takes_new_requests_for_a_while_and_tells_every_stream(
+    hasty_daemon: Daemon,
+) -> None:
+    crowd = 30
+    begun = threading.Barrier(crowd + 1)
+    endings: list[str] = []
+
+    def listen() -> None:
+        body = {"model": "drawler", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
+        with httpx.stream("POST", hasty_daemon.url + CHAT, json=body, timeout=20) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            begun.wait(20)
+            endings.append([line for line in lines if line][-1])
+
+    listeners = [threading.Thread(target=listen) for _ in range(crowd)]
+    for each in listeners:
+        each.start()
+    begun.wait(20)
+    stopped = time.monotonic()
+    hasty_daemon.process.send_signal(signal.SIGTERM)
+    assert hasty_daemon.process.stderr is not None
+    assert "draining" in hasty_daemon.process.stderr.readline()
+    assert httpx.get(hasty_daemon.url.replace("/v1", "/ready")).json() == {"status": "draining"}
+    late = httpx.post(
+        hasty_daemon.url + CHAT, json={"model": "talker", "messages": [{"role": "user", "content": "hello"}]}
+    )
+    assert late.status_code == 200
+    assert late.headers["connection"] == "close"
+    assert hasty_daemon.process.wait(1.5 + 5) == 0
+    assert 1.5 <= time.monotonic() - stopped < 1.5 + 5
+    for each in listeners:
+        each.join()
+    assert len(endings) == crowd
+    assert all('"code":"server_draining"' in ending for ending in endings)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_daemon_that_nobody_uses_stops_at_once(own_daemon: Daemon, number: int) -> None:
+    begun = time.monotonic()
+    assert own_daemon.stop(number) == 0
+    assert time.monotonic() - begun < 4
+
+
+def test_ctrl_c_does_not_wait_for_idle_connections(own_daemon: Daemon) -> None:
+    with httpx.Client() as client:
+        assert client.get(own_daemon.url + "/models").status_code == 200
+        begun = time.monotonic()
+        assert own_daemon.stop(signal.SIGINT) == 0
+        assert time.monotonic() - begun < 4
+
+
+def test_the_statistics_tell_of_the_front_door(daemon: Daemon) -> None:
+    stats = httpx.get(daemon.url + "/stats").json()
+    assert stats["server"]["connections"] >= 1
+    assert set(stats["admission"]["shed"]) == {"critical_plus", "critical", "sheddable_plus", "sheddable"}
 
 
 def test_a_bad_configuration_is_refused_with_file_key_and_remedy(tmp_path: Path) -> None:

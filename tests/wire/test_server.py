@@ -1,129 +1,18 @@
-"""The ASGI server: strict parsing, order, framing, waits, disconnection, draining."""
+"""The ASGI server: order, framing, waits, disconnection, draining."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
 import trio
-from hypothesis import given
-from hypothesis import strategies as st
 from llm_dispatcher.runtime.wire.server import Server, ServerLimits
-from llm_dispatcher.runtime.wire.server_parser import BadRequest, RequestParser
 from trio.testing import MockClock, memory_stream_pair
 
-GET = b"GET /x HTTP/1.1\r\nhost: h\r\n\r\n"
-
-
-def parse(*pieces: bytes, most_body: int = 1000) -> list[tuple[str, bytes, bytes]]:
-    """Method, target and body of every complete request."""
-    parser = RequestParser(most_head=2000, most_headers=20, most_body=most_body)
-    found: list[tuple[str, bytes, bytes]] = []
-    head = None
-    body = b""
-    for piece in pieces:
-        parser.feed(piece)
-        while True:
-            if head is None:
-                head = parser.head()
-                if head is None:
-                    break
-                body = b""
-            got = parser.body()
-            if got is None:
-                break
-            body += got
-            if parser.body_done:
-                found.append((head.method, head.target, body))
-                head = None
-    return found
-
-
-POST = b"POST /y HTTP/1.1\r\nhost: h\r\n"
-SHAPES = {
-    "both lengths": (400, POST + b"content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
-    "two lengths": (400, POST + b"content-length: 3\r\ncontent-length: 4\r\n\r\nabcd"),
-    "signed length": (400, POST + b"content-length: +3\r\n\r\nabc"),
-    "list of lengths": (400, POST + b"content-length: 3, 3\r\n\r\nabc"),
-    "two codings": (400, POST + b"transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
-    "other coding": (400, POST + b"transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
-    "identity": (400, POST + b"transfer-encoding: identity\r\n\r\n"),
-    "chunked in 1.0": (400, b"POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
-    "folding": (400, b"GET / HTTP/1.1\r\nhost: h\r\na: b\r\n c\r\n\r\n"),
-    "bare line feed": (400, b"GET / HTTP/1.1\nhost: h\n\n"),
-    "bare line feed in a header": (400, b"GET / HTTP/1.1\r\nhost: h\na: b\r\n\r\n"),
-    "bare carriage return": (400, b"GET / HTTP/1.1\r\nhost: h\ra: b\r\n\r\n"),
-    "space before colon": (400, b"GET / HTTP/1.1\r\nhost : h\r\n\r\n"),
-    "no colon": (400, b"GET / HTTP/1.1\r\nhost: h\r\nabc\r\n\r\n"),
-    "null": (400, b"GET / HTTP/1.1\r\nhost: h\r\na: b\0c\r\n\r\n"),
-    "no host": (400, b"GET / HTTP/1.1\r\n\r\n"),
-    "two hosts": (400, b"GET / HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n"),
-    "bad method": (400, b"G\x01T / HTTP/1.1\r\nhost: h\r\n\r\n"),
-    "bad target": (400, b"GET x HTTP/1.1\r\nhost: h\r\n\r\n"),
-    "space in target": (400, b"GET /a b HTTP/1.1\r\nhost: h\r\n\r\n"),
-    "other version": (505, b"GET / HTTP/2.0\r\nhost: h\r\n\r\n"),
-    "no version": (400, b"GET /\r\nhost: h\r\n\r\n"),
-    "tls on a plain port": (400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
-    "large head": (431, b"GET / HTTP/1.1\r\nhost: h\r\na: " + b"x" * 3000),
-    "many headers": (431, b"GET / HTTP/1.1\r\nhost: h\r\n" + b"a: b\r\n" * 21 + b"\r\n"),
-    "large body": (413, POST + b"content-length: 1001\r\n\r\n"),
-    "large chunks": (413, POST + b"transfer-encoding: chunked\r\n\r\n3e9\r\n"),
-    "expectation": (417, POST + b"expect: miracles\r\ncontent-length: 1\r\n\r\na"),
-    **{
-        f"chunk size {size!r}": (
-            400,
-            POST + b"transfer-encoding: chunked\r\n\r\n" + size + b"\r\nabc\r\n0\r\n\r\n",
-        )
-        for size in (b"-3", b"+3", b"0x3", b" 3", b"3 ", b"", b"g", b"f" * 17, b"3\n")
-    },
-    "chunk too long": (400, POST + b"transfer-encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n"),
-}
-
-
-@pytest.mark.parametrize("name", SHAPES)
-def test_whatever_could_be_read_in_two_ways_is_refused(name: str) -> None:
-    status, raw = SHAPES[name]
-    with pytest.raises(BadRequest) as caught:
-        parse(raw)
-    assert caught.value.status == status
-
-
-GOOD = (
-    GET
-    + b"\r\n"
-    + POST
-    + b"content-length: 3\r\n\r\nabc"
-    + POST
-    + b"transfer-encoding: chunked\r\n\r\n2;ext=1\r\nab\r\n1\r\nc\r\n0\r\ntrailer: x\r\n\r\n"
-    + b"HEAD http://h/abs HTTP/1.1\r\nhost: h\r\n\r\n"
-)
-
-
-@given(cuts=st.sets(st.integers(1, len(GOOD) - 1), max_size=10))
-def test_where_the_network_cuts_makes_no_difference(cuts: set[int]) -> None:
-    edges = [0, *sorted(cuts), len(GOOD)]
-    assert parse(*(GOOD[a:b] for a, b in itertools.pairwise(edges))) == [
-        ("GET", b"/x", b""),
-        ("POST", b"/y", b"abc"),
-        ("POST", b"/y", b"abc"),
-        ("HEAD", b"http://h/abs", b""),
-    ]
-
-
-@given(
-    junk=st.binary(max_size=300),
-    before=st.sampled_from([b"", GET, POST, POST + b"transfer-encoding: chunked\r\n\r\n"]),
-)
-def test_junk_is_only_ever_refused(junk: bytes, before: bytes) -> None:
-    with suppress(BadRequest):
-        parse(before + junk)
-
-
-# --- connections --------------------------------------------------------------------------------
+from tests.wire.test_server_parser import GET, GOOD, POST
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
@@ -333,7 +222,9 @@ async def test_draining_closes_the_idle_lets_the_busy_end_and_cuts_the_rest(
     assert answers[""] == (1, b"")
     assert answers["5"][0] == 5
     assert b"connection: close" in answers["5"][1]
-    assert answers["50"] == (11, b"")
+    assert answers["50"][0] == 11
+    assert answers["50"][1].startswith(b"HTTP/1.1 503 ")
+    assert b'"code":"server_draining"' in answers["50"][1]
 
 
 async def test_real_clients_over_real_sockets() -> None:

@@ -64,9 +64,9 @@ class Writer:
     def __init__(self, *, id: str, model: str, own: bool) -> None:
         self._id = id
         self._own = own
-        self._begin(model)
+        self._reset(model)
 
-    def _begin(self, model: str) -> None:
+    def _reset(self, model: str) -> None:
         """Nothing has been told yet."""
         self._model = model
         self._begun = False
@@ -136,7 +136,7 @@ class Writer:
         told = {"before": event.before, "after": event.after, "model": event.model, "class": event.reason}
         if isinstance(event, Seam):
             return f": x-dispatch-seam {event.before} -> {event.after}\n\n".encode()
-        self._begin(event.model)
+        self._reset(event.model)
         return _event("x_dispatch_restart", told)
 
     # --- blocks ---
