@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Final, cast
+from typing import Final
 
 import httpx
 import trio
 
 from ..actors.faults import FaultClass
-from ..actors.messages import FirstContent, Headroom, Lease, Settle, Spent
+from ..actors.messages import FirstContent, Headroom, Lease, Settle
 from .canon import (
     CONTENT_EVENTS,
     Completion,
@@ -39,7 +39,7 @@ from .dialects import Answer, Decoder, Unsupported, VendorFault
 from .dialects.headroom import headroom
 from .emptiness import ends_without_content, is_empty
 from .estimate import characters_of, most_tokens
-from .exchange import MOST_BODY, TimedBody, body_of, broken, read_refusal, read_whole, unsent
+from .exchange import MOST_BODY, body_of, broken, next_piece, read_refusal, read_whole, unsent
 from .money import Bill
 from .pace import Pace
 from .reply import AttemptRecord
@@ -97,7 +97,6 @@ class Attempt:
         self._headroom: Headroom | None = None
         self._response: httpx.Response | None = None
         self._pieces: AsyncIterator[bytes] | None = None
-        self._timed: TimedBody | None = None
         self._decoder: Decoder | None = None
         self._pace: Pace | None = None
 
@@ -110,11 +109,6 @@ class Attempt:
     def finished(self) -> bool:
         """Whether the vendor's answer is complete."""
         return self._ended
-
-    @property
-    def spent(self) -> Spent:
-        """Tokens and money, once settled."""
-        return self.bill.spent
 
     def _most(self) -> Usage:
         model = self.deployment.model
@@ -256,8 +250,7 @@ class Attempt:
         pace = self._pace = Pace(first, float(timeouts.between_tokens), timeouts.least_pace)
         begun = trio.current_time()
         with trio.CancelScope(deadline=begun + first) as scope:
-            self._pieces = pieces = await self._send()
-            self._timed = cast("TimedBody", pieces) if hasattr(pieces, "read_timeout") else None
+            self._pieces = await self._send()
             self._decoder = self.deployment.dialect.decoder()
         if scope.cancelled_caught:
             raise self._failed(FaultClass.TTFT_TIMEOUT, "no answer in time")
@@ -308,15 +301,10 @@ class Attempt:
         if self.first_token is not None:
             # Before that the scope of whoever makes the attempts keeps the deadline.
             left = min(left, self._deadline - begun)
+        if left <= 0:
+            raise self._silent(pace)
         try:
-            if self._timed is not None:
-                self._timed.read_timeout = left
-                piece = await anext(pieces, b"")
-            else:
-                with trio.CancelScope(deadline=begun + left) as scope:
-                    piece = await anext(pieces, b"")
-                if scope.cancelled_caught:
-                    raise self._silent(pace)
+            piece = await next_piece(pieces, left)
         except httpx.ReadTimeout as error:
             raise self._silent(pace) from error
         except httpx.HTTPError as error:
@@ -336,7 +324,7 @@ class Attempt:
     def _observe(self, events: list[Event]) -> None:
         """Note what the events say of the attempt: the first content, the usage, the vendor's liveliness."""
         content = characters = 0
-        usage: Usage | None = None
+        usage = None
         for event in events:
             kind = type(event)
             if kind in CONTENT_EVENTS or (isinstance(event, OpaqueDelta) and event.content):

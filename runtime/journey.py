@@ -231,7 +231,7 @@ class Journey:
                 first_token=None if attempt is None else attempt.first_token,
                 seconds=0.0 if attempt is None else attempt.seconds,
                 request_seconds=trio.current_time() - self.begun,
-                spent=Spent() if attempt is None else attempt.spent,
+                spent=Spent() if attempt is None else attempt.bill.spent,
                 streamed=self.stream,
                 attempt=len(self.records),
                 last=last,
