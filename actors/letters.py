@@ -16,7 +16,7 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from .mailbox import Mailbox
 
-__all__ = ["Ask", "Forward", "Letter", "Park", "Tell"]
+__all__ = ["Ask", "Departed", "Forward", "Letter", "Park", "Tell"]
 
 R = TypeVar("R")
 
@@ -47,6 +47,11 @@ class Letter:
     def __init__(self, message: Any, reply: trio.MemorySendChannel[Any] | None = None) -> None:
         self.message = message
         self._reply = reply
+
+    @property
+    def reply(self) -> trio.MemorySendChannel[Any] | None:
+        """The asker's channel; None for a tell, and once the letter has been dealt with."""
+        return self._reply
 
     @property
     def asks(self) -> bool:
@@ -99,6 +104,15 @@ class Forward(Struct, frozen=True):
 
 
 class Park(Struct, frozen=True, gc=False):
-    """What a handler returns to keep the asker waiting: `ticket` names the letter until `Waker.wake` deals with it."""
+    """What a handler returns to keep the asker waiting: `ticket` names the letter until `Waker.wake` deals with it.
+
+    Should the asker leave before that, the actor is told (`Departed`).
+    """
+
+    ticket: int
+
+
+class Departed(Tell, frozen=True):
+    """To an actor that parks letters: the one that waited under `ticket` has left, and its letter is gone."""
 
     ticket: int

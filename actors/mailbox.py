@@ -5,7 +5,7 @@ it. What the function returns says what happens next: an answer, a `Forward` to 
 can answer answers the caller directly, and no actor ever waits for another), or `Park`: the asker waits on until
 the actor wakes (`Waker`) and deals with the letter by its ticket.
 
-Four properties make this safe to cancel and safe to crash:
+Five properties make this safe to cancel and safe to crash:
 
 - A reply is a rendezvous (a memory channel of capacity 0, sent to with `send_nowait`). The loop looks
   whether the asker still waits, then handles, then sends, without a checkpoint between: an asker that
@@ -14,6 +14,7 @@ Four properties make this safe to cancel and safe to crash:
   once that the actor crashed over its letter. The letter is not handled again.
 - A message whose like has crashed two lives is refused at the door: it would crash each life in turn.
 - The mailbox outlives the actor. Letters that wait, or are parked, while it restarts are left to its next life.
+- A parked letter lives as long as its asker: if he leaves it is gone at once, and the actor is told (`Departed`).
 
 Bounds: the number of open asks is limited (`MailboxFull`), parked ones included. A tell is limited by what it
 reports on: a lease can be settled once, so tells about leases cannot outnumber the leases; an addressee that takes
@@ -29,12 +30,13 @@ from typing import Any, Final, Generic, Protocol, TypeVar, runtime_checkable
 import trio
 from msgspec import Struct
 
-from .letters import Ask, Forward, Letter, Park, Tell
+from .letters import Ask, Departed, Forward, Letter, Park, Tell
 
 __all__ = [
     "Actor",
     "ActorCrashed",
     "Ask",
+    "Departed",
     "Forward",
     "Letter",
     "Mailbox",
@@ -104,6 +106,8 @@ class Mailbox(Generic[M]):
         self._closed = False
         self._suspended = False
         self._parked: dict[int, Letter] = {}
+        # By the askers' reply channels: under which tickets they are parked here.
+        self._tickets: dict[Any, int] = {}
         self._deadly: dict[Hashable, int] = {}
         self._poisonous = 0
         self.in_hand: Any = None
@@ -126,6 +130,8 @@ class Mailbox(Generic[M]):
         finally:
             self._open_asks -= 1
             answer.close()
+            if self._tickets:
+                self._depart(reply)
 
     def tell(self, message: Tell) -> bool:
         """Deliver `message` without waiting; safe in a `finally`. False if it was dropped."""
@@ -182,21 +188,34 @@ class Mailbox(Generic[M]):
 
     def park(self, ticket: int, letter: Letter) -> None:
         """Keep the asker of `letter` waiting under `ticket`."""
+        self._tickets[letter.reply] = ticket
         self._parked[ticket] = letter.taken()
+
+    def _unpark(self, ticket: int) -> Letter | None:
+        letter = self._parked.pop(ticket, None)
+        if letter is not None:
+            del self._tickets[letter.reply]
+        return letter
+
+    def _depart(self, reply: trio.MemorySendChannel[Any]) -> None:
+        """An asker has left. If its letter is parked, nobody will come for it."""
+        ticket = self._tickets.get(reply)
+        letter = None if ticket is None else self._unpark(ticket)
+        if ticket is not None and letter is not None:
+            with letter:
+                self.tell(Departed(ticket))
 
     def waits(self, ticket: int) -> bool:
         """Whether somebody still waits under `ticket`; one who has left is forgotten."""
         letter = self._parked.get(ticket)
-        if letter is None:
+        if letter is not None and letter.forsaken:
+            self._unpark(ticket)
             return False
-        if letter.forsaken:
-            with self._parked.pop(ticket):
-                return False
-        return True
+        return letter is not None
 
     def conclude(self, ticket: int, result: object) -> None:
         """Deal with a parked letter as with a handler's result."""
-        letter = self._parked.pop(ticket, None)
+        letter = self._unpark(ticket)
         if letter is not None:
             with letter:
                 self._dispose(letter, result)
@@ -255,6 +274,7 @@ class Mailbox(Generic[M]):
 
     def _dismiss(self) -> None:
         """Tell the askers of parked letters that nobody will answer."""
+        self._tickets.clear()
         while self._parked:
             with self._parked.popitem()[1]:
                 pass

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, assert_never
 
 from .machines.network import LocalNetwork
-from .mailbox import Forward, Mailbox, Park
+from .mailbox import Departed, Forward, Mailbox, Park
 from .messages import (
     Cause,
     Contact,
@@ -88,7 +88,7 @@ class Router:
         }
 
     def handle(
-        self, message: Route | Declined | Rankings | Loads | Room | Contact, now: float
+        self, message: Route | Declined | Rankings | Loads | Room | Contact | Departed, now: float
     ) -> Forward | NoLease | Park | None:
         """One message; see `mailbox.Actor`."""
         match message:
@@ -105,6 +105,8 @@ class Router:
                 self._state.waiting.room(message.vendor, now)
             case Contact():
                 self._contact(message, now)
+            case Departed():
+                self._state.waiting.leave(message.ticket)
             case _:
                 assert_never(message)
         return None

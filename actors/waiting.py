@@ -122,12 +122,11 @@ class WaitingRoom:
         line.due = min(line.due, max(not_before, now + _ANSWER))
         return waiter.ticket
 
-    def leave(self, key: tuple[str, ...], ticket: int) -> None:
-        """Its asker has gone."""
-        line = self._lines.get(key)
-        if line is not None:
-            line.called.pop(ticket, None)
-            line.queue.remove(ticket)
+    def leave(self, ticket: int) -> None:
+        """Its asker has gone: whoever is behind moves up."""
+        for line in self._lines.values():
+            if line.called.pop(ticket, None) is not None or line.queue.remove(ticket) is not None:
+                return
 
     # --- calling ----------------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ from .dialects import Answer, Decoder, Unsupported, VendorFault
 from .dialects.headroom import headroom
 from .emptiness import ends_without_content, is_empty
 from .estimate import characters_of, most_tokens
-from .exchange import MOST_BODY, body_of, broken, next_piece, read_refusal, read_whole, unsent
+from .exchange import MOST_BODY, answered, body_of, broken, next_piece, read_refusal, read_whole, unsent
 from .money import Bill
 from .pace import Pace
 from .reply import AttemptRecord
@@ -94,6 +94,7 @@ class Attempt:
         self._finishes: list[Finished] = []
         self._size = 0
         self._status: int | None = None
+        self._answered = False
         self._headroom: Headroom | None = None
         self._response: httpx.Response | None = None
         self._pieces: AsyncIterator[bytes] | None = None
@@ -140,6 +141,7 @@ class Attempt:
             deployment=self.lease.deployment,
             fault=None if fault is None else fault.kind,
             status=self._status,
+            answered=self._answered,
             committed=self.committed,
             sent=self._sent,
             retry_at=None if retry_after is None else now + retry_after,
@@ -374,6 +376,7 @@ class Attempt:
             headers = {name.lower(): value for name, value in response.headers.items()}
             self.fault = dialect.fault(Answer(response.status_code, headers, body, wall_now()))
             raise VendorFault(self.fault)
+        self.bill.accept()
         return pieces
 
     # --- failing ----------------------------------------------------------------------------
@@ -384,6 +387,7 @@ class Attempt:
 
     def _broken(self, error: httpx.HTTPError, otherwise: FaultClass) -> VendorFault:
         self.fault = broken(error, otherwise)
+        self._answered = answered(error)
         return VendorFault(self.fault)
 
     def unsupported(self, error: Unsupported) -> Fault:

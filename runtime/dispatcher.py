@@ -21,6 +21,7 @@ import trio
 
 from ..actors.machines.backoff import Backoff
 from ..actors.machines.budget import ClassedBudget
+from ..actors.machines.fair_queue import FairQueueSettings
 from ..actors.machines.hedge import HedgeBudget
 from ..actors.mailbox import Mailbox, serve
 from ..actors.messages import VendorReport, VendorSnapshot
@@ -28,8 +29,9 @@ from ..actors.policies import POLICIES, Policy
 from ..actors.router import Router, RouterState
 from ..actors.stats import Ledger, Statistics, Stats
 from ..actors.supervisor import Child, ChildStatistics, Supervisor
+from ..actors.vault import VendorState
 from ..actors.vendor import Vendor as VendorActor
-from ..actors.vendor import VendorState
+from ..actors.waiting import WaitingRoom
 from .canon import Criticality, Request
 from .config import Config, ConfigError, Loaded, Problem, Vendor, load, load_mapping
 from .config.serving import serving
@@ -181,12 +183,18 @@ class Dispatcher:
                 deployments[each.name] = self._deployment(each, transports, vendors[vendor.name])
             children.append(self._vendor_child(vendor.name, vendors[vendor.name], state, router))
         table, policies, rng = self.routing, self._policies, self._rng
-        state_of_router = RouterState(len(vendors), policies)
+        state_of_router = RouterState(len(vendors), policies, self._waiting_room())
         children.append(
             self._child("router", router, lambda: Router(table, state_of_router, router, vendors, rng=rng))
         )
         self._house = self._make_house(router, stats, deployments)
         return Supervisor(children, rng=self._rng)
+
+    def _waiting_room(self) -> WaitingRoom:
+        waiting = self.config.waiting
+        return WaitingRoom(
+            FairQueueSettings(entries=waiting.requests, bytes=int(waiting.bytes)), waiting.weights
+        )
 
     def _make_house(
         self, router: Mailbox[Any], stats: Mailbox[Any], deployments: Mapping[str, Deployment]

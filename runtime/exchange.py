@@ -11,9 +11,9 @@ import trio
 from ..actors.faults import FaultClass
 from .canon import Fault
 from .dialects import VendorFault
-from .wire.client_errors import NameNotResolved, StaleConnection, TLSFailed
+from .wire.client_errors import ConnectionRefused, NameNotResolved, StaleConnection, TLSFailed
 
-__all__ = ["MOST_BODY", "body_of", "broken", "next_piece", "read_refusal", "read_whole", "unsent"]
+__all__ = ["MOST_BODY", "answered", "body_of", "broken", "next_piece", "read_refusal", "read_whole", "unsent"]
 
 MOST_BODY: Final = 64 * 2**20
 _MOST_REFUSAL: Final = 64 * 2**10
@@ -45,6 +45,11 @@ def body_of(response: httpx.Response) -> AsyncIterator[bytes]:
 def unsent(error: httpx.HTTPError) -> bool:
     """Whether it is certain that the vendor has seen nothing of the request."""
     return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.ProxyError)
+
+
+def answered(error: httpx.HTTPError) -> bool:
+    """Whether somebody at the vendor's address answered, if only with a refusal: then our own network is well."""
+    return isinstance(error, ConnectionRefused | TLSFailed)
 
 
 def broken(error: httpx.HTTPError, otherwise: FaultClass) -> Fault:

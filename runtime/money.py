@@ -6,10 +6,10 @@
         '----settle------'------------> RELEASED    nothing was sent, or the fault's class is known to be free
 
 The rule that everything here serves: what was settled exactly, and the ceilings of the rest, together are never
-less than what the vendors bill. So an attempt is only free when that is certain; a retry is an attempt with a bill
-of its own and changes nothing about this one; what passed is counted as it passes, because an interrupted stream
-often ends before its usage; and of what was reported and what was counted the larger holds. A final
-report is believed as it is, zeros included.
+less than what the vendors bill. So an attempt is only free when that is certain: what is refused after a status of 200
+had been taken on. A retry is an attempt with a bill of its own and changes nothing about this one; what passed is
+counted as it passes, because an interrupted stream often ends before its usage; and of what was reported and what
+was counted the larger holds. A final report is believed as it is, zeros included.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class Bill:
     """One attempt's. `input_tokens` is an estimate; `most` the largest usage that can be billed, worked out if needed."""
 
     __slots__ = (
-        "_characters", "_final", "_input_tokens", "_most", "_open_choices", "_pieces", "_price", "spent", "state", "usage",
+        "_accepted", "_characters", "_final", "_input_tokens", "_most", "_open_choices", "_pieces", "_price", "spent", "state",
+        "usage",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +75,7 @@ class Bill:
         self._pieces = 0
         self._characters = 0
         self._final = False
+        self._accepted = False
 
     def send(self) -> None:
         """From now on the vendor may bill."""
@@ -82,6 +84,10 @@ class Bill:
     def unsend(self) -> None:
         """It turned out that nothing had been sent."""
         self.state = _RESERVED
+
+    def accept(self) -> None:
+        """The vendor has taken the request on: whatever it says after that, it may bill the input at least."""
+        self._accepted = True
 
     def count(self, pieces: int, characters: int) -> None:
         """So much content has passed."""
@@ -125,7 +131,7 @@ class Bill:
             return BillState.ESTIMATED
         money = consequence(fault.kind, fault.status).money
         if money is Money.NONE:
-            return _RELEASED
+            return BillState.ESTIMATED if self._accepted else _RELEASED
         return BillState.ESTIMATED if money is Money.BILLED else _UNKNOWN
 
     def _settled(self) -> Spent:

@@ -38,6 +38,7 @@ __all__ = [
     "TargetTable",
     "Timeouts",
     "Vendor",
+    "Waiting",
 ]
 
 Name: TypeAlias = Annotated[str, Meta(pattern=r"^[^\s/#][^\s#]*$", max_length=128)]
@@ -289,6 +290,18 @@ class Streams(Table, frozen=True, kw_only=True):
     """How long the first content is held back, at most 0.5 s: a break meanwhile is made good unseen."""
 
 
+class Waiting(Table, frozen=True, kw_only=True):
+    """Requests that a limit keeps back, and that could still be answered in time, wait in line: one line for each set of
+    deployments that can serve them. Tenants (a request's `user`) take turns."""
+
+    requests: Annotated[int, Meta(ge=1)] = 256
+    """In one line, at most; more are refused with 429 and the time at which to come again."""
+    bytes: ByteCount = ByteCount(64 * 2**20)
+    """Of requests in one line, at most."""
+    weights: dict[str, Annotated[float, Meta(gt=0)]] = {}
+    """A tenant's share relative to that of others, which is 1."""
+
+
 class Breaker(Table, frozen=True, kw_only=True):
     """When a deployment that fails is left alone, and for how long."""
 
@@ -365,6 +378,7 @@ class Config(Table, frozen=True, kw_only=True):
     retry: Retry = Retry()
     hedging: Hedging = Hedging()
     streams: Streams = Streams()
+    waiting: Waiting = Waiting()
     breaker: Breaker = Breaker()
     supervision: Supervision = Supervision()
     policy: str = "priority"

@@ -8,6 +8,7 @@ that (`EXTENSION`), else by a task here that listens for the disconnection.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 import structlog
@@ -72,6 +73,10 @@ class Gateway:
             return
         style = STYLES.get(scope["path"].rstrip("/")) or style_of_client(dict(scope["headers"]))
         exchange = Exchange(scope, receive, send, self._dispatcher.new_request_id(), style, self.reports)
+        with suppress(ClientGone):
+            await self._serve(scope, exchange)
+
+    async def _serve(self, scope: Scope, exchange: Exchange) -> None:
         endpoint = await self._find(scope, exchange)
         if endpoint is None:
             return
@@ -142,7 +147,7 @@ class Gateway:
             message = f"the body is larger than {most} bytes (server.max_body)"
             await _refuse(exchange, 413, message, "body_too_large")
         except ClientGone:
-            return
+            raise
         except Exception as error:
             log.exception("endpoint failed", path=exchange.scope["path"], request_id=exchange.request_id)
             if exchange.started:

@@ -11,6 +11,7 @@ import trio
 from llm_dispatcher.actors.mailbox import (
     ActorCrashed,
     Ask,
+    Departed,
     Forward,
     Mailbox,
     MailboxClosed,
@@ -162,9 +163,13 @@ class Patient:
         self.waiting: dict[int, float] = {}
         self.left: list[int] = []
 
-    def handle(self, message: Double | Note, now: float) -> Park | None:
+    def handle(self, message: Double | Note | Departed, now: float) -> Park | None:
         if isinstance(message, Note):
             raise RuntimeError(message.text)
+        if isinstance(message, Departed):
+            del self.waiting[message.ticket]
+            self.left.append(message.ticket)
+            return None
         self.waiting[message.number] = now + message.number
         return Park(message.number)
 
@@ -176,10 +181,7 @@ class Patient:
         for number, due in sorted(self.waiting.items()):
             if due <= now:
                 del self.waiting[number]
-                if self.mailbox.waits(number):
-                    yield number, 10 * number
-                else:
-                    self.left.append(number)
+                yield number, 10 * number
 
 
 async def patient(nursery: trio.Nursery) -> tuple[Mailbox[Any], Patient]:
@@ -205,15 +207,17 @@ async def test_a_parked_asker_is_answered_when_its_time_has_come(
     assert mailbox.statistics().parked == mailbox.statistics().open_asks == 0
 
 
-async def test_a_parked_asker_that_leaves_is_not_answered(
+async def test_a_parked_asker_that_leaves_takes_its_letter_along_and_the_actor_is_told(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     mailbox, actor = await patient(nursery)
     with trio.move_on_after(1):
         await mailbox.ask(Double(2))
-    assert await mailbox.ask(Double(3)) == 30
-    assert actor.left == [2]
     assert mailbox.statistics().parked == 0
+    assert not mailbox.waits(2)
+    await trio.testing.wait_all_tasks_blocked()
+    assert (actor.left, actor.waiting) == ([2], {})
+    assert await mailbox.ask(Double(3)) == 30
 
 
 async def test_a_busy_mailbox_does_not_keep_its_actor_asleep(

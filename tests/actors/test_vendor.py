@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from llm_dispatcher.actors.faults import FaultClass
 from llm_dispatcher.actors.gauge import LimitSpec
-from llm_dispatcher.actors.messages import Cause, FirstContent, Lease, Refused, Used
+from llm_dispatcher.actors.messages import (
+    Cause,
+    FirstContent,
+    Headroom,
+    Lease,
+    Refused,
+    Remaining,
+    Used,
+)
 
 from tests.fakes.vendor_house import VendorHouse
 
@@ -212,3 +220,26 @@ class VendorUnderLoad(RuleBasedStateMachine):
 
 TestVendorUnderLoad = VendorUnderLoad.TestCase
 TestVendorUnderLoad.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_what_an_answers_head_says_of_the_limits_is_kept_to() -> None:
+    house = VendorHouse()
+    told = Headroom({"requests": Remaining(limit=60.0, remaining=1.0, reset=59.0)})
+    house.settle(house.lease(), headroom=told)
+    house.lease()
+    assert house.refusal().cause is Cause.LIMITED
+    house.lease("v/b")
+
+
+def test_what_was_left_when_a_long_stream_began_is_not_taken_for_what_is_left_now() -> None:
+    house = VendorHouse()
+    stream = house.lease()
+    house.content(stream)
+    for _ in range(3):
+        house.settle(house.lease())
+    told = Headroom({"requests": Remaining(limit=60.0, remaining=5.0, reset=55.0)})
+    house.now = 300.0
+    house.settle(stream, committed=True, headroom=told)
+    # The minute has long begun anew.
+    for _ in range(6):
+        house.lease()

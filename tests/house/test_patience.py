@@ -8,7 +8,7 @@ from llm_dispatcher.runtime import Dispatcher, Message, Request, TextDelta, erro
 from llm_dispatcher.runtime.wire.client import TrioTransport
 from trio.testing import MockClock
 
-from tests.fakes.scripted import config, piece
+from tests.fakes.scripted import answer, config, piece
 from tests.wire.client_peers import playing, read_request
 
 HELLO = Request(model="m", messages=[Message("user", "hello")])
@@ -49,12 +49,12 @@ async def test_pings_do_not_put_off_the_end_of_patience(autojump_clock: MockCloc
 
 async def test_every_content_begins_the_wait_anew(autojump_clock: MockClock) -> None:
     async def steady(stream: trio.abc.Stream) -> None:
-        await read_request(stream)
-        await stream.send_all(HEAD)
-        for number in range(10):
-            await trio.sleep(4.5)
-            await stream.send_all(chunk(piece(str(number))))
-        await stream.send_all(chunk(piece(None, "stop") + b"data: [DONE]\n\n") + b"0\r\n\r\n")
+        while await read_request(stream):
+            await stream.send_all(HEAD)
+            for number in range(10):
+                await trio.sleep(4.5)
+                await stream.send_all(chunk(piece(str(number))))
+            await stream.send_all(chunk(piece(None, "stop") + b"data: [DONE]\n\n") + b"0\r\n\r\n")
 
     async with playing(steady) as peer:
         transport = TrioTransport(dial=peer.dial)
@@ -77,3 +77,19 @@ async def test_silence_before_the_first_content_ends_on_time(autojump_clock: Moc
             with pytest.raises(errors.TimedOut):
                 await listen(dispatcher)
             assert trio.current_time() == 20
+
+
+async def test_a_connection_that_proves_stale_is_replaced_by_a_fresh_one(autojump_clock: MockClock) -> None:
+    async def once(stream: trio.abc.Stream) -> None:
+        await read_request(stream)
+        body = answer("hi").pieces[0]
+        await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+        await read_request(stream)
+
+    async with playing(once) as peer:
+        transport = TrioTransport(dial=peer.dial)
+        settings = config("a", retry={"attempts": 1, "budget": 0.0, "floor": 0.0})
+        async with Dispatcher.open(settings, transports={"a": transport}) as dispatcher:
+            faults = [[each.fault for each in (await dispatcher.send(HELLO)).attempts] for _ in range(3)]
+    assert faults == [[None], ["stale_connection", None], ["stale_connection", None]]
+    assert len(peer.streams) == 3

@@ -96,6 +96,14 @@ def test_a_failure_without_content_is_free_only_where_that_is_certain(
     assert (made.used() is None) == (state is BillState.UNKNOWN)
 
 
+def test_an_overload_told_within_an_answer_may_have_cost_the_input() -> None:
+    made = sent()
+    made.accept()
+    spent = made.settle(fault(FaultClass.OVERLOADED), complete=False)
+    assert made.state is BillState.ESTIMATED
+    assert (spent.cost, spent.ceiling) == (dollars(100, 0), dollars(1000, 500))
+
+
 def test_an_interrupted_answer_costs_its_input_and_what_had_passed() -> None:
     made = sent()
     made.count(50, 70)

@@ -1,0 +1,80 @@
+"""I1, I2 and I6: how requests end, as their clients see it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..history import Attempted, Booked, Content, Ended, Granted, History, Started
+from ..story import Story
+from .violation import Violation, by_request, standstill
+
+__all__ = ["committed", "complete", "ended"]
+
+_GRACE: Final = 0.25
+
+
+def ended(story: Story, history: History) -> list[Violation]:
+    """Each request has one end for its client, and one in the books, both by its deadline."""
+    found = []
+    ends, books = by_request(history.of(Ended)), by_request(history.of(Booked))
+    # A library's caller who does not ask for the next event has his deadline minded when he does.
+    idle = {
+        each.number for each in story.clients if each.library and each.behaviour.kind in ("stops", "slow")
+    }
+    for start in history.of(Started):
+        request = start.request
+        mine = ends.get(request, [])
+        if len(mine) != 1:
+            found.append(Violation("I1", start.at, request, f"has {len(mine)} ends"))
+            continue
+        end = mine[0]
+        latest = start.deadline + _GRACE + standstill(history, start.at, start.deadline + _GRACE)
+        if end.prompt and end.how != "left" and end.at > latest:
+            late = f"its end came {end.at - start.deadline:.3f} s after its deadline"
+            found.append(Violation("I1", end.at, request, late))
+        if end.prompt and end.how == "cut":
+            found.append(Violation("I1", end.at, request, "was cut without a word"))
+        last = [book for book in books.get(request, []) if book.last]
+        if len(last) > 1 or (not last and end.how != "left"):
+            found.append(Violation("I1", end.at, request, f"has {len(last)} last entries in the books"))
+        found += [
+            Violation(
+                "I1", book.at, request, f"was booked {book.at - start.deadline:.3f} s after its deadline"
+            )
+            for book in last
+            if book.at > latest and request not in idle
+        ]
+    return found
+
+
+def complete(story: Story, history: History) -> list[Violation]:
+    """What is shown as whole is one whole answer of one vendor; what is shown at all is the beginning of one."""
+    found = []
+    attempts = by_request(history.of(Attempted))
+    for end in history.of(Ended):
+        mine = attempts.get(end.request, [])
+        if end.how == "complete":
+            if not any(each.outcome == "complete" and each.text == end.text for each in mine):
+                tried = (
+                    ", ".join([f"{each.vendor} {each.step!r}: {each.outcome}" for each in mine]) or "nobody"
+                )
+                found.append(Violation("I2", end.at, end.request, f"is shown as complete; of {tried}"))
+        elif end.text and not any(each.text.startswith(end.text) for each in mine):
+            said = f"shows {end.text[-40:]!r} at its end, which is the beginning of no answer"
+            found.append(Violation("I2", end.at, end.request, said))
+    return found
+
+
+def committed(story: Story, history: History) -> list[Violation]:
+    """After the first content of a stream nobody else is asked."""
+    found = []
+    streams = {each.request for each in history.of(Started) if each.stream}
+    begun: dict[int, Content] = {}
+    for record in history.records:
+        if isinstance(record, Content) and record.request in streams:
+            begun.setdefault(record.request, record)
+        elif isinstance(record, Granted) and record.request in begun:
+            first = begun[record.request]
+            said = f"got a lease of {record.deployment} after {first.vendor} had begun to answer"
+            found.append(Violation("I6", record.at, record.request, said))
+    return found

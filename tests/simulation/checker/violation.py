@@ -1,0 +1,100 @@
+"""What a check finds, and what all checks need."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import TypeVar
+
+from msgspec import Struct
+
+from ..history import Attempted, Granted, History, Jumped, Record, Settled
+from ..story import Story
+
+__all__ = ["Leased", "Violation", "by_request", "leases", "standstill"]
+
+
+class Violation(Struct, frozen=True):
+    """A promise that was broken: which, when, about which request (0: none), and what was found."""
+
+    promise: str
+    at: float
+    request: int
+    found: str
+
+    def __str__(self) -> str:
+        about = f" request {self.request}:" if self.request else ""
+        return f"{self.promise} at {self.at:.4f}:{about} {self.found}"
+
+
+class Leased(Struct, kw_only=True):
+    """One permit, from its grant to its return, and the vendor's view of what it was used for (None: never arrived)."""
+
+    request: int
+    vendor: str
+    deployment: str
+    granted_at: float
+    start_at: float
+    input: float
+    output: float
+    settled: Settled | None = None
+    attempt: Attempted | None = None
+
+
+R = TypeVar("R", bound=Record)
+
+
+def by_request(records: Iterable[R]) -> dict[int, list[R]]:
+    """Records of requests, in order."""
+    found: dict[int, list[R]] = defaultdict(list)
+    for record in records:
+        found[record.request].append(record)  # type: ignore[attr-defined]  # such records are given
+    return found
+
+
+def standstill(history: History, begin: float, end: float) -> float:
+    """Seconds for which the loop stood still between two times: nobody could do anything then."""
+    jumps = [each for each in history.of(Jumped) if not each.wall and each.seconds > 0]
+    return sum([each.seconds for each in jumps if begin - each.seconds <= each.at <= end])
+
+
+def price(story: Story, vendor: str) -> tuple[int, int]:
+    """Dollars for a million tokens of input and output; see `world.configuration`."""
+    number = int(vendor.removeprefix("v"))
+    return 2 + number, 6 + number
+
+
+def key_of(story: Story, deployment: str) -> str:
+    """The key under which a deployment is used: they are numbered from the second on."""
+    vendor = next(each for each in story.vendors if each.name == deployment.partition("/")[0])
+    number = deployment.partition("#")[2]
+    return vendor.keys[int(number) - 1 if number else 0]
+
+
+def leases(history: History) -> list[Leased]:
+    """Every lease that was granted, with its settlement and with the vendor's view of it."""
+    found: dict[tuple[str, int], Leased] = {}
+    for record in history.records:
+        if isinstance(record, Granted):
+            found[record.vendor, record.permit] = Leased(
+                request=record.request,
+                vendor=record.vendor,
+                deployment=record.deployment,
+                granted_at=record.at,
+                start_at=record.start_at,
+                input=record.input,
+                output=record.output,
+            )
+        elif isinstance(record, Settled) and (record.vendor, record.permit) in found:
+            lease = found[record.vendor, record.permit]
+            lease.settled = lease.settled or record
+    mine: dict[tuple[int, str], list[Leased]] = defaultdict(list)
+    for lease in found.values():
+        mine[lease.request, lease.vendor].append(lease)
+    for attempt in history.of(Attempted):
+        for lease in mine[attempt.request, attempt.vendor]:
+            until = attempt.at if lease.settled is None else lease.settled.at
+            if lease.attempt is None and lease.granted_at - 1e-6 <= attempt.at <= until + 1e-6:
+                lease.attempt = attempt
+                break
+    return list(found.values())
