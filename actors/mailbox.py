@@ -12,7 +12,7 @@ Five properties make this safe to cancel and safe to crash:
   has been cancelled is never granted anything.
 - A letter that is neither answered nor forwarded nor parked has its reply channel closed, so an asker learns at
   once that the actor crashed over its letter. The letter is not handled again.
-- A message whose like has crashed two lives is refused at the door: it would crash each life in turn.
+- A message whose like has crashed two lives is refused at the door for a while: it would crash each life in turn.
 - The mailbox outlives the actor. Letters that wait, or are parked, while it restarts are left to its next life.
 - A parked letter lives as long as its asker: if he leaves it is gone at once, and the actor is told (`Departed`).
 
@@ -56,6 +56,9 @@ M_contra = TypeVar("M_contra", contravariant=True)
 
 _DEADLY: Final = 2
 """Lives that a message may cost before its like is refused."""
+_DEADLY_FOR: Final = 300.0
+"""Seconds after the last crash for which that is remembered. Then one more life is risked: whatever the message met
+may have passed, and its like may be what a customer asks every day."""
 _MOST_DEADLY: Final = 64
 """Fingerprints of such messages that are remembered; the oldest are forgotten first."""
 
@@ -108,7 +111,8 @@ class Mailbox(Generic[M]):
         self._parked: dict[int, Letter] = {}
         # By the askers' reply channels: under which tickets they are parked here.
         self._tickets: dict[Any, int] = {}
-        self._deadly: dict[Hashable, int] = {}
+        # How many lives such messages have cost, and when the last.
+        self._deadly: dict[Hashable, tuple[int, float]] = {}
         self._poisonous = 0
         self.in_hand: Any = None
         """The message that is being handled; after a crash, the one that was."""
@@ -166,22 +170,29 @@ class Mailbox(Generic[M]):
     def _check(self, message: Ask[Any]) -> None:
         if self._suspended:
             raise MailboxClosed(f"{self.name} is suspended")
-        if self._deadly and self._deadly.get(message.fingerprint(), 0) >= _DEADLY:
+        if self._lives_cost_by(message) >= _DEADLY:
             self._poisonous += 1
             raise Poisonous(f"{self.name} crashed over such a {type(message).__name__} before")
 
     def takes(self, message: Ask[Any]) -> bool:
         """Whether `deliver` would take an ask with this message."""
-        if self._closed or self._suspended:
-            return False
-        return not self._deadly or self._deadly.get(message.fingerprint(), 0) < _DEADLY
+        return not self._closed and not self._suspended and self._lives_cost_by(message) < _DEADLY
+
+    def _lives_cost_by(self, message: Ask[Any]) -> int:
+        """How many lives messages like this one have cost lately."""
+        if not self._deadly:
+            return 0
+        count, last = self._deadly.get(message.fingerprint(), (0, -math.inf))
+        return count if trio.current_time() < last + _DEADLY_FOR else 0
 
     def crashed(self) -> Any:
         """The actor crashed: remember what it crashed over. Returns that message, None if there was none in hand."""
         message, self.in_hand = self.in_hand, None
         if isinstance(message, Ask):
             mark = message.fingerprint()
-            self._deadly[mark] = self._deadly.pop(mark, 0) + 1
+            count = self._lives_cost_by(message)
+            self._deadly.pop(mark, None)
+            self._deadly[mark] = count + 1, trio.current_time()
             while len(self._deadly) > _MOST_DEADLY:
                 del self._deadly[next(iter(self._deadly))]
         return message
@@ -313,7 +324,12 @@ class Waker(Protocol):
 async def serve(mailbox: Mailbox[M], actor: Actor[M]) -> None:
     """One life of `actor`: it ends only by crashing, by cancellation, or when the mailbox is closed."""
     waker = actor if isinstance(actor, Waker) else None
-    async with mailbox.letters() as letters:
+    try:
+        receiving = mailbox.letters()
+    except trio.ClosedResourceError:
+        # The house was left before this life had begun.
+        return
+    async with receiving as letters:
         while True:
             try:
                 letter = await _next(letters, math.inf if waker is None else waker.wake_at)

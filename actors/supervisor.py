@@ -89,6 +89,8 @@ class Supervisor:
         """Keep every child alive until cancelled. Raises `RestartsExhausted` when one escalates."""
         async with trio.open_nursery() as nursery:
             for care in self._cares.values():
+                # Whoever asks before its first step finds it as it is about to be.
+                care.state = "alive"
                 nursery.start_soon(self._keep_alive, care, name=f"keep {care.child.name} alive")
             task_status.started()
 

@@ -3,7 +3,7 @@
     RESERVED --send--> SENT --settle--> SETTLED     the vendor's own final report
         |                |------------> ESTIMATED   interrupted, or never reported: what passed was counted
         |                |------------> UNKNOWN     nothing came, and the vendor may have billed all of it
-        '----settle------'------------> RELEASED    nothing was sent, or the fault's class is known to be free
+        '----settle------'------------> RELEASED    nothing was sent, or it was refused by a fault known to be free
 
 The rule that everything here serves: what was settled exactly, and the ceilings of the rest, together are never
 less than what the vendors bill. So an attempt is only free when that is certain: what is refused after a status of 200

@@ -15,7 +15,13 @@ from .corpus.judgements import errors_within, failures, judged
 
 pytestmark = [needs_corpus, pytest.mark.slow]
 
-DIALECTS = {"anthropic": "anthropic", "gemini": "google", "vertex": "google", "azure-openai": "azure"}
+DIALECTS = {
+    "anthropic": "anthropic",
+    "gemini": "google",
+    "vertex": "google",
+    "azure-openai": "azure",
+    "cohere": "cohere",
+}
 """Vendors that a dialect of their own speaks to; the others are reached through `dialect = "openai"`."""
 
 

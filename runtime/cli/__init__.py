@@ -1,4 +1,5 @@
-"""The command line: `llm-dispatcher serve`, `check`, `chat`, `models`, `faults`, `simulate-vendor`.
+"""The command line: `llm-dispatcher serve`, `check`, `chat`, `models`, `vendors`, `faults`,
+`simulate-vendor`.
 
 One file per command. Nothing heavy is imported before a command needs it, so that `--help` and shell
 completion answer at once.
@@ -16,6 +17,7 @@ from .faults import faults
 from .models import models
 from .serve import serve
 from .simulate_vendor import simulate_vendor
+from .vendors import vendors
 
 __all__ = ["main"]
 
@@ -67,5 +69,5 @@ def main() -> None:
     """
 
 
-for _command in (serve, check, chat, models, faults, simulate_vendor):
+for _command in (serve, check, chat, models, vendors, faults, simulate_vendor):
     main.add_command(_command)

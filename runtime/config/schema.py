@@ -165,6 +165,9 @@ class Vendor(Table, frozen=True, kw_only=True):
     """One vendor, or one account with it."""
 
     name: Name
+    catalogue: str | None = None
+    """The vendor that it is, as `llm-dispatcher vendors` lists them: what is not written here is taken from there. None: the
+    one of the same name, if no address is written."""
     dialect: str = "openai"
     base_url: str = ""
     api_key: str | None = None

@@ -33,6 +33,7 @@ DIALECTS: Final[dict[str, str]] = {
     "azure": "azure:Azure",
     "anthropic": "anthropic:Anthropic",
     "google": "google:Google",
+    "cohere": "cohere:Cohere",
 }
 """Name in the configuration -> module and class. Imported when first used."""
 

@@ -269,7 +269,9 @@ async def test_parked_askers_learn_of_the_end(nursery: trio.Nursery, autojump_cl
     assert trio.current_time() == 1
 
 
-async def test_a_message_that_crashes_two_lives_is_refused(nursery: trio.Nursery) -> None:
+async def test_a_message_that_crashes_two_lives_is_refused_for_a_while(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
     mailbox = Mailbox[Any]("doubler")
     for _ in range(2):
         assert mailbox.takes(Double(-1))
@@ -283,6 +285,8 @@ async def test_a_message_that_crashes_two_lives_is_refused(nursery: trio.Nursery
     nursery.start_soon(swallow, mailbox)
     assert await mailbox.ask(Double(1)) == 2
     assert mailbox.statistics().poisonous == 1
+    await trio.sleep(301)
+    assert mailbox.takes(Double(-1))
 
 
 async def swallow(mailbox: Mailbox[Any]) -> None:
@@ -291,3 +295,9 @@ async def swallow(mailbox: Mailbox[Any]) -> None:
         await serve(mailbox, Doubler())
     except ValueError:
         mailbox.crashed()
+
+
+async def test_a_life_that_begins_after_the_end_is_over_at_once() -> None:
+    mailbox = Mailbox[Any]("doubler")
+    mailbox.close()
+    await serve(mailbox, Doubler())

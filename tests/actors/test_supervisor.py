@@ -80,3 +80,12 @@ async def test_running_out_of_memory_is_not_a_crash_to_recover_from(autojump_clo
     with pytest.raises(ExceptionGroup) as caught:
         await supervisor(Child(name="m", live=live)).run()
     assert caught.group_contains(MemoryError)
+
+
+async def test_a_child_counts_as_alive_as_soon_as_the_supervisor_has_started(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    house = supervisor(Child(name="m", live=Mortal(0).live))
+    await nursery.start(house.run)
+    assert house.statistics()["m"].state == "alive"
+    nursery.cancel_scope.cancel()

@@ -40,8 +40,16 @@ class Answer(Struct):
     code: str | None = None
     text: str = ""
     events: int = 0
+    first_at: float | None = None
+    """When it saw the first content."""
     ended_at: float = math.inf
     """When the client knew that it was over; for one who left, when it did."""
+
+    def add(self, text: str) -> None:
+        """More of the answer."""
+        if text and self.first_at is None:
+            self.first_at = trio.current_time()
+        self.text += text
 
 
 class Leaving(Exception):
@@ -205,7 +213,7 @@ def _event(data: dict[str, Any], answer: Answer) -> bool:
         return False
     finished = False
     for choice in data["choices"]:
-        answer.text += choice["delta"].get("content") or ""
+        answer.add(choice["delta"].get("content") or "")
         finished = finished or choice.get("finish_reason") is not None
     return finished
 
@@ -249,7 +257,7 @@ async def _stream(dispatcher: Dispatcher, client: Client, answer: Answer) -> Non
             if behaviour.kind == "stops" and answer.events == behaviour.after:
                 await trio.sleep(_PATIENCE / 3)
             if isinstance(event, TextDelta):
-                answer.text += event.text
+                answer.add(event.text)
             answer.events += 1
     answer.how = "complete"
 

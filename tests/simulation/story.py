@@ -213,7 +213,7 @@ class _Teller:
             seed=rng.randrange(2**31),
             rules=rules,
             default=Step(
-                tokens=Spread(uniform=(5, 50)),
+                tokens=Spread(uniform=(3, 25)),
                 delay=Delays(first_event=Spread(lognormal=(0.3, 0.5)), between=rng.choice([0.0, 0.02, 0.1])),
             ),
             connections=self._connections(),
@@ -268,7 +268,7 @@ class _Teller:
 
     def _clients(self, models: list[str]) -> tuple[Client, ...]:
         rng = self.rng
-        times = self._arrivals(rng.choice([150, 250, 350]))
+        times = self._arrivals(rng.choice([100, 200, 300]))
         return tuple([self._client(number, at, models) for number, at in enumerate(times, 1)])
 
     def _arrivals(self, count: int) -> list[float]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
-from ..history import Attempted, Booked, Content, Ended, Granted, History, Started
+from ..history import Attempted, Booked, Ended, Granted, History, Started
 from ..story import Story
-from .violation import Violation, by_request, standstill
+from .violation import Violation, by_request, idle_callers, standstill
 
 __all__ = ["committed", "complete", "ended"]
 
@@ -17,10 +18,7 @@ def ended(story: Story, history: History) -> list[Violation]:
     """Each request has one end for its client, and one in the books, both by its deadline."""
     found = []
     ends, books = by_request(history.of(Ended)), by_request(history.of(Booked))
-    # A library's caller who does not ask for the next event has his deadline minded when he does.
-    idle = {
-        each.number for each in story.clients if each.library and each.behaviour.kind in ("stops", "slow")
-    }
+    idle = idle_callers(story)
     for start in history.of(Started):
         request = start.request
         mine = ends.get(request, [])
@@ -66,15 +64,11 @@ def complete(story: Story, history: History) -> list[Violation]:
 
 
 def committed(story: Story, history: History) -> list[Violation]:
-    """After the first content of a stream nobody else is asked."""
-    found = []
+    """After the client has seen the first content of a stream nobody else is asked."""
     streams = {each.request for each in history.of(Started) if each.stream}
-    begun: dict[int, Content] = {}
-    for record in history.records:
-        if isinstance(record, Content) and record.request in streams:
-            begun.setdefault(record.request, record)
-        elif isinstance(record, Granted) and record.request in begun:
-            first = begun[record.request]
-            said = f"got a lease of {record.deployment} after {first.vendor} had begun to answer"
-            found.append(Violation("I6", record.at, record.request, said))
-    return found
+    begun = {each.request: each.first_at for each in history.of(Ended) if each.first_at is not None}
+    return [
+        Violation("I6", each.at, each.request, f"got a lease of {each.deployment} after its answer had begun")
+        for each in history.of(Granted)
+        if each.request in streams and each.at > begun.get(each.request, math.inf)
+    ]

@@ -1,6 +1,6 @@
 """I3: what the house booked against what the vendors charge, attempt by attempt.
 
-An attempt at a vendor and its entry in the books belong together if they are of the same request and vendor, and the
+An attempt at a vendor and its entry in the books belong together if they are of the same request and key, and the
 vendor read the request between the entry's begin and its end: one request asks a vendor once at a time.
 """
 
@@ -11,7 +11,7 @@ from typing import Final
 
 from ..history import Attempted, Booked, History
 from ..story import Story
-from .violation import Violation, by_request, price
+from .violation import Violation, by_request, key_of, price
 
 __all__ = ["booked"]
 
@@ -26,7 +26,7 @@ def booked(story: Story, history: History) -> list[Violation]:
     for request, attempts in by_request(history.of(Attempted)).items():
         entries = list(books.get(request, []))
         for attempt in attempts:
-            entry = next((each for each in entries if _belong(each, attempt)), None)
+            entry = next((each for each in entries if _belong(story, each, attempt)), None)
             if entry is None:
                 said = f"{attempt.vendor}'s attempt {attempt.number} ({attempt.step}) is not in the books"
                 found.append(Violation("I3", attempt.at, request, said))
@@ -43,9 +43,11 @@ def booked(story: Story, history: History) -> list[Violation]:
     return found
 
 
-def _belong(entry: Booked, attempt: Attempted) -> bool:
-    vendor = (entry.deployment or "").partition("/")[0]
-    return vendor == attempt.vendor and entry.begun - _SAME_TIME <= attempt.at <= entry.at + _SAME_TIME
+def _belong(story: Story, entry: Booked, attempt: Attempted) -> bool:
+    deployment = entry.deployment or ""
+    if deployment.partition("/")[0] != attempt.vendor or key_of(story, deployment) != attempt.key:
+        return False
+    return entry.begun - _SAME_TIME <= attempt.at <= entry.at + _SAME_TIME
 
 
 def _compare(story: Story, entry: Booked, attempt: Attempted) -> list[Violation]:

@@ -18,7 +18,7 @@ from ..history import (
     Started,
 )
 from ..story import Story
-from .violation import Violation, by_request, leases
+from .violation import Violation, by_request, idle_callers, leases
 
 __all__ = ["alive", "amplified", "bounded", "left_behind", "permits", "sound"]
 
@@ -77,9 +77,10 @@ def left_behind(story: Story, history: History) -> list[Violation]:
     ends = {each.request: each for each in history.of(Ended)}
     deadlines = {each.request: each.deadline for each in history.of(Started)}
     drains = {each.name for each in story.vendors if each.drains}
+    idle = idle_callers(story)
     for attempt in history.of(Attempted):
         end = ends.get(attempt.request)
-        if end is None:
+        if end is None or attempt.request in idle:
             continue
         # A client that does not read does not know of its end; and one may be answered although the client has left.
         over = deadlines[attempt.request]

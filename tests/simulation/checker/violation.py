@@ -58,6 +58,13 @@ def standstill(history: History, begin: float, end: float) -> float:
     return sum([each.seconds for each in jumps if begin - each.seconds <= each.at <= end])
 
 
+def idle_callers(story: Story) -> set[int]:
+    """Requests of a library's callers who do not ask for the next event: their deadline is minded when they do."""
+    return {
+        each.number for each in story.clients if each.library and each.behaviour.kind in ("stops", "slow")
+    }
+
+
 def price(story: Story, vendor: str) -> tuple[int, int]:
     """Dollars for a million tokens of input and output; see `world.configuration`."""
     number = int(vendor.removeprefix("v"))
