@@ -163,12 +163,13 @@ class Ended(Record, frozen=True, kw_only=True):
 
 
 class Crashed(Record, frozen=True, kw_only=True):
-    """An actor's life ended; `injected`: by the story. `line`: where it was made to, None for a whole message."""
+    """An actor's life ended over a message (`permit`: which it was about); `injected`: the story made it so."""
 
     actor: str
     injected: bool
     message: str
     what: str = ""
+    permit: int = 0
 
 
 class Audited(Record, frozen=True, kw_only=True):

@@ -19,10 +19,11 @@ from . import faults
 __all__ = ["Behaviour", "Client", "Crash", "Jump", "Limits", "Mode", "Story", "VendorPlan", "tell"]
 
 Mode: TypeAlias = Literal["safety", "liveness"]
+Format: TypeAlias = Literal["openai", "anthropic", "gemini"]
 
 JITTER: Final = 0.1
-"""Seconds by which two requests may come closer together on their way to a vendor: dialling takes `Network.latency`,
-which a connection that is open already does without. The vendors' windows are shorter by it."""
+"""Seconds by which two requests may come closer together on their way to a vendor: one has to dial, or finds its vendor
+slow to accept it, and the other has a connection. The vendors' windows are shorter by it."""
 OPEN_CAP: Final = 12.0
 QUARANTINE: Final = 15.0
 """In the simulated house: the longest time for which a circuit stays open, and of an actor's first quarantine."""
@@ -49,7 +50,7 @@ class VendorPlan(Table, frozen=True, kw_only=True):
     """One vendor."""
 
     name: str
-    format: Literal["openai", "anthropic", "gemini"]
+    format: Format
     models: tuple[str, ...]
     keys: tuple[str, ...]
     limits: Limits
@@ -181,13 +182,14 @@ class _Teller:
         keys = tuple([f"{name}-key-{each}" for each in range(rng.choice([1, 1, 2, 3]))])
         models = MODELS if number == 0 or rng.random() < 0.7 else (rng.choice(MODELS),)
         limits = self._limits()
+        spoken: Format = rng.choice(["openai", "openai", "anthropic", "gemini"])
         return VendorPlan(
             name=name,
-            format=rng.choice(["openai", "openai", "anthropic", "gemini"]),
+            format=spoken,
             models=models,
             keys=keys,
             limits=limits,
-            script=self._script(keys, models, limits),
+            script=self._script(keys, models, enforced(limits, spoken)),
             drains=rng.random() < 0.2,
         )
 
@@ -202,7 +204,7 @@ class _Teller:
             concurrent=rng.choice([None, None, 2, 10]),
         )
 
-    def _script(self, keys: tuple[str, ...], models: tuple[str, ...], limits: Limits) -> Script:
+    def _script(self, keys: tuple[str, ...], models: tuple[str, ...], limits: list[Limit]) -> Script:
         rng = self.rng
         rules: list[Step] = []
         if rng.random() < 0.3:
@@ -217,7 +219,7 @@ class _Teller:
                 delay=Delays(first_event=Spread(lognormal=(0.3, 0.5)), between=rng.choice([0.0, 0.02, 0.1])),
             ),
             connections=self._connections(),
-            limits=enforced(limits),
+            limits=limits,
             billing=Billing(),
             keep_alive=rng.choice([None, None, 5.0, 30.0]),
         )
@@ -275,7 +277,7 @@ class _Teller:
         """Some come evenly, some in bursts."""
         rng = self.rng
         last = self.seconds * 0.9
-        times = []
+        times: list[float] = []
         while len(times) < count:
             at = rng.uniform(0, last)
             crowd = rng.randint(5, 40) if rng.random() < 0.03 and self.mode == "safety" else 1
@@ -350,7 +352,7 @@ class _Teller:
         return tuple(found)
 
 
-def enforced(limits: Limits) -> list[Limit]:
+def enforced(limits: Limits, format: Format) -> list[Limit]:
     """What the vendor enforces: what passes a bucket of this rate and burst in any minute, and no more."""
     found = []
     if limits.requests is not None:
@@ -358,8 +360,10 @@ def enforced(limits: Limits) -> list[Limit]:
             Limit(what="requests", most=most_requests(limits, _WINDOW), per=_WINDOW - JITTER, scope="key")
         )
     if limits.tokens is not None:
+        # Only recorded, since estimates may fall short; and Gemini limits nothing but the input.
+        what: Literal["tokens", "input_tokens"] = "input_tokens" if format == "gemini" else "tokens"
         found.append(
-            Limit(what="tokens", most=2 * limits.tokens, per=_WINDOW - JITTER, scope="key", enforce=False)
+            Limit(what=what, most=2 * limits.tokens, per=_WINDOW - JITTER, scope="key", enforce=False)
         )
     if limits.concurrent is not None:
         found.append(Limit(what="concurrency", most=limits.concurrent, scope="key"))

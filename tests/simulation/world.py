@@ -12,7 +12,7 @@ import logging
 import random
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -74,7 +74,7 @@ def _determined(seed: int) -> Iterator[None]:
 def _logging(history: History) -> Iterator[None]:
     """Errors that the house logs are part of the history, but for those that the story ordered."""
 
-    def note(_logger: Any, _method: str, event: dict[str, Any]) -> str:
+    def note(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
         error = event.get("exc_info")
         error = sys.exception() if error is True else error
         if not isinstance(error, InjectedCrash) and event["event"] not in _EXPECTED:
@@ -89,7 +89,7 @@ def _logging(history: History) -> Iterator[None]:
         structlog.configure(**before)
 
 
-def _told(error: object, event: dict[str, Any]) -> str:
+def _told(error: object, event: Mapping[str, Any]) -> str:
     if not isinstance(error, BaseException):
         return repr(event)
     while isinstance(error, BaseExceptionGroup):
