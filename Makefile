@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SOURCES := pyproject.toml dispatcher.toml README.md $(shell find runtime actors benchmarks -name '*.py' -o -name '*.toml' -o -name py.typed)
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: serve test check lint corpus bench clean help
+.PHONY: serve test check lint corpus mutations bench clean help
 
 help: ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -25,6 +25,9 @@ lint: $(VENV)/.installed $(VENV)/.tools ## Style and types
 
 corpus: $(VENV)/.installed $(VENV)/.tools ## Dispatch every recorded exchange end to end and print the table
 	$(BIN)/python -m tests.corpus.replay $(ARGS)
+
+mutations: $(VENV)/.installed $(VENV)/.tools ## Make deliberate mistakes, and see that the tests notice (ONLY="name ...")
+	$(BIN)/python -m tests.mutations $(ONLY)
 
 bench: $(VENV)/.installed $(VENV)/.tools ## CPU time per request of the pieces and of the whole daemon
 	$(BIN)/python -m llm_dispatcher.benchmarks.hotpath $(ARGS)
