@@ -17,6 +17,7 @@ import trio
 from ..dialects.base import InvalidBody
 from ..dispatcher import Dispatcher
 from ..errors import DispatchError
+from ..orders import OrderRefused
 from . import admin
 from .admission import Admission
 from .chat import chat_completions
@@ -24,6 +25,7 @@ from .count_tokens import count_tokens
 from .failures import failure_of, headers_of
 from .http import BodyTooLarge, ClientGone, Exchange, Receive, Report, Scope, Send, encode
 from .messages import messages
+from .orders import orders
 from .styles import ANTHROPIC, OPENAI, Failure, Style, style_of_client
 
 __all__ = ["EXTENSION", "Gateway"]
@@ -41,9 +43,13 @@ ENDPOINTS: Final[dict[str, dict[str, Endpoint]]] = {
     "/v1/messages/count_tokens": {"POST": count_tokens},
     "/v1/models": {"GET": admin.models},
     "/v1/stats": {"GET": admin.stats},
+    "/v1/orders": {"POST": orders},
     "/health": {"GET": admin.health},
     "/ready": {"GET": admin.ready},
 }
+
+_NEVER_SHED: Final = frozenset({orders})
+"""Endpoints that are answered in every overload: an order may be what ends it."""
 
 STYLES: Final[dict[str, Style]] = {
     "/v1/chat/completions": OPENAI,
@@ -131,7 +137,7 @@ class Gateway:
     async def _answer(self, endpoint: Endpoint, exchange: Exchange) -> None:
         """Run the endpoint, and turn what it raises into an answer if none has begun."""
         try:
-            if exchange.scope["method"] == "POST":
+            if exchange.scope["method"] == "POST" and endpoint not in _NEVER_SHED:
                 self._admission.admit(exchange)
             await endpoint(self._dispatcher, exchange)
         except DispatchError as error:
@@ -142,6 +148,8 @@ class Gateway:
             )
         except InvalidBody as error:
             await _refuse(exchange, 400, str(error), "invalid_request", param=error.param)
+        except OrderRefused as error:
+            await _refuse(exchange, error.status, error.message, error.code, param=error.param)
         except BodyTooLarge:
             most = int(self._dispatcher.config.server.max_body)
             message = f"the body is larger than {most} bytes (server.max_body)"
