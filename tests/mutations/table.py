@@ -112,7 +112,7 @@ CANCELLATION: Final = (
     Mutation(
         name="permit-dead-caller",
         breaks="a caller that was killed keeps its slot with the vendor for ever",
-        file="actors/vendor.py",
+        file="actors/granting.py",
         old="if held.expires_at <= now]",
         new="if held.expires_at < 0]",
         tests=("actors/test_vendor.py::test_a_permit_that_nobody_settles_comes_back_after_its_deadline",),
@@ -299,16 +299,16 @@ MONEY: Final = (
         name="money-retry",
         breaks="a failed attempt that the vendor may bill costs nothing once it is repeated",
         file="runtime/money.py",
-        old="return BillState.ESTIMATED if money is Money.BILLED else BillState.UNKNOWN",
-        new="return BillState.ESTIMATED if money is Money.BILLED else BillState.RELEASED",
+        old="return BillState.ESTIMATED if money is Money.BILLED else _UNKNOWN",
+        new="return BillState.ESTIMATED if money is Money.BILLED else _RELEASED",
         tests=("runtime/test_money.py", "house/test_retries.py"),
     ),
     Mutation(
         name="money-last-attempt-only",
         breaks="a request costs what its last attempt did",
         file="runtime/journey.py",
-        old="        costs = [record.cost for record in self.records]",
-        new="        costs = [record.cost for record in self.records[-1:]]",
+        old="        for record in self.records:\n            cost = None",
+        new="        for record in self.records[-1:]:\n            cost = None",
         tests=(
             "house/test_retries.py",
             "house/test_race.py",
@@ -346,7 +346,7 @@ COOLDOWNS: Final = (
     Mutation(
         name="cooldown-hint",
         breaks="a vendor that asks for a long pause gets a short one",
-        file="actors/vendor.py",
+        file="actors/settling.py",
         old="gauge.close(now + limit.rest if hint is None else max(now, hint), Cause.COOLING)",
         new="gauge.close(now + limit.rest, Cause.COOLING)",
         tests=("actors/test_vendor.py", "house/test_dispatch.py"),
@@ -354,7 +354,7 @@ COOLDOWNS: Final = (
     Mutation(
         name="cooldown-overload-hint",
         breaks="an overloaded vendor that says when to come back is asked before that",
-        file="actors/vendor.py",
+        file="actors/settling.py",
         old="                if hint is not None and row.breaker is Health.FAILURE:",
         new="                if hint is not None and row.breaker is Health.NEUTRAL:",
         tests=("actors/test_vendor.py", "actors/test_vendor_reach.py"),
