@@ -149,7 +149,8 @@ class Ended(Record, frozen=True, kw_only=True):
 
     `complete`: a whole answer with its proper end. `error`: refused with a status, or a library's exception, before any content.
     `broken`: an error after content. `cut`: the connection ended without a word. `left`: the client went away by itself.
-    `prompt`: whether it read whatever came without delay. `first_at`: when it saw the first content.
+    `prompt`: whether it read whatever came without delay. `first_at`: when it saw the first content. `seams`: where in
+    the text another vendor went on with it, as the client had wished.
     """
 
     request: int
@@ -160,6 +161,7 @@ class Ended(Record, frozen=True, kw_only=True):
     events: int = 0
     prompt: bool = True
     first_at: float | None = None
+    seams: list[int] = []
 
 
 class Crashed(Record, frozen=True, kw_only=True):

@@ -80,6 +80,9 @@ class Client(Table, frozen=True, kw_only=True):
     timeout: float
     tenant: str
     tools: bool = False
+    speaks: Literal["openai", "anthropic"] = "openai"
+    midstream: Literal["error", "continue", "restart"] | None = None
+    """What the client wishes for a stream that breaks."""
     library: bool = False
     """Called as a library, and not over HTTP."""
     keeps: bool = True
@@ -127,6 +130,11 @@ class Story(Table, frozen=True, kw_only=True):
     first_token: float = 10.0
     between_tokens: float = 5.0
     total: float = 40.0
+    hold: float = 0.0
+    """Seconds for which first contents are held back."""
+    drains_at: float | None = None
+    """When the daemon is told to stop: nobody comes any more, and those who are there have `grace` seconds."""
+    grace: float = 0.0
 
 
 def tell(seed: int, mode: Mode = "safety") -> Story:
@@ -172,7 +180,16 @@ class _Teller:
             first_token=rng.choice([4.0, 10.0]),
             between_tokens=rng.choice([3.0, 6.0]),
             total=rng.choice([30.0, 60.0]),
+            hold=rng.choice([0.0, 0.0, 0.0, 0.1, 0.5]),
+            drains_at=self._end(),
+            grace=rng.choice([0.5, 5.0, 100.0]),
         )
+
+    def _end(self) -> float | None:
+        """Some houses are stopped while they are busy."""
+        if self.mode == "safety" and self.rng.random() < 0.2:
+            return round(self.seconds * self.rng.uniform(0.3, 0.9), 3)
+        return None
 
     # --- vendors ----------------------------------------------------------------------------
 
@@ -290,13 +307,15 @@ class _Teller:
         return Client(
             number=number,
             at=at,
-            model=rng.choice([*models, *models, "auto", "fast", "cost_saving"]),
+            model=rng.choice([*models, *models, "auto", "fast", "cost_saving", "hedged", "hedged"]),
             stream=rng.random() < 0.7,
             characters=rng.choice([20, 100, 100, 1000, 6000]),
             most=rng.choice([None, 10, 40, 100]),
             timeout=30.0 if calm else rng.choice([1.0, 5.0, 20.0, 20.0, 60.0]),
             tenant=f"tenant-{rng.choice([0, 0, 0, 1, 2, 3])}",
             tools=rng.random() < 0.15,
+            speaks=rng.choice(["openai", "openai", "anthropic"]),
+            midstream=rng.choice([None] * 6 + ["continue", "restart"]),
             library=rng.random() < 0.2,
             keeps=rng.random() < 0.6,
             behaviour=Behaviour() if calm else self._behaviour(),
@@ -341,6 +360,9 @@ class _Teller:
     def _jumps(self) -> tuple[Jump, ...]:
         rng = self.rng
         found = []
+        if self.mode == "safety" and rng.random() < 0.1:
+            at = round(rng.uniform(1, self.seconds), 2)
+            found.append(Jump(at=at, seconds=rng.choice([0.5, 6.0, 15.0])))
         if rng.random() < 0.3:
             found.append(
                 Jump(
