@@ -22,8 +22,8 @@ import trio
 from ..actors.machines.backoff import Backoff
 from ..actors.machines.budget import ClassedBudget
 from ..actors.machines.hedge import HedgeBudget
-from ..actors.mailbox import Mailbox, serve
-from ..actors.messages import VendorReport, VendorSnapshot
+from ..actors.mailbox import Forward, Mailbox, serve
+from ..actors.messages import Cause, Reserve, VendorReport, VendorSnapshot
 from ..actors.policies import POLICIES, Policy
 from ..actors.router import Router, RouterState
 from ..actors.stats import Ledger, Statistics, Stats
@@ -264,11 +264,14 @@ class Dispatcher:
     def _vendor_child(
         self, name: str, mailbox: Mailbox[Any], state: VendorState, router: Mailbox[Any]
     ) -> Child:
+        def back_to_the_router(message: Any) -> Forward | None:
+            return Forward(router, message.declined(Cause.GONE)) if isinstance(message, Reserve) else None
+
         def quarantined(until: float | None) -> None:
             if until is None:
                 mailbox.resume()
             else:
-                mailbox.suspend()
+                mailbox.suspend(back_to_the_router)
 
         def crashed(now: float) -> None:
             for finding in state.audit(now, mailbox.crashed()):
