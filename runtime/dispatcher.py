@@ -40,6 +40,7 @@ from .dispatch import answer
 from .house import House, RetryPolicy, conducts
 from .plan import Planned, plan_deployments, routing_table, vendor_spec
 from .reply import Reply
+from .stalls import Stalls
 from .stream import EventStream
 
 __all__ = ["Dispatcher"]
@@ -76,6 +77,7 @@ class Dispatcher:
         self._states: dict[str, VendorState] = {}
         self._supervisor: Supervisor | None = None
         self._background = Background()
+        self._stalls = Stalls()
         self._stack = AsyncExitStack()
         self._nursery_manager: Any = None
         self._nursery: trio.Nursery | None = None
@@ -121,6 +123,7 @@ class Dispatcher:
         self._nursery = await self._nursery_manager.__aenter__()
         await self._nursery.start(self._supervisor.run)
         await self._nursery.start(self._background.run)
+        self._nursery.start_soon(self._stalls.run)
         return self
 
     async def __aexit__(
@@ -223,6 +226,7 @@ class Dispatcher:
             timeouts=vendor.timeouts or self.config.timeouts,
             mailbox=mailbox,
             drains=vendor.on_disconnect == "drain",
+            stalls=self._stalls,
         )
 
     @staticmethod
