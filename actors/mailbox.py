@@ -24,7 +24,7 @@ other tells (statistics) is created `lossy`, and drops, and counts, what it has 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Final, Generic, Protocol, TypeVar, runtime_checkable
 
 import trio
@@ -244,8 +244,9 @@ class Mailbox(Generic[M]):
         """Whether the addressee takes no asks: gone for good, or suspended."""
         return self._closed or self._suspended
 
-    def suspend(self) -> None:
-        """The addressee will not live for a while: asks that wait learn it at once, tells go on waiting."""
+    def suspend(self, elsewhere: Callable[[Any], Forward | None] | None = None) -> None:
+        """The addressee will not live for a while: asks that wait are handed on as `elsewhere` says of their messages, or
+        learn it at once; tells go on waiting."""
         self._suspended = True
         kept: list[Letter] = []
         while True:
@@ -253,10 +254,13 @@ class Mailbox(Generic[M]):
                 letter = self._receive.receive_nowait()
             except trio.WouldBlock:
                 break
-            if letter.asks:
-                with letter:
-                    continue
-            kept.append(letter)
+            if not letter.asks:
+                kept.append(letter)
+                continue
+            with letter:
+                onward = None if elsewhere is None else elsewhere(letter.message)
+                if onward is not None:
+                    letter.forward(onward)
         self._dismiss()
         for letter in kept:
             self._send.send_nowait(letter)

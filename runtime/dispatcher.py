@@ -23,8 +23,8 @@ from ..actors.machines.backoff import Backoff
 from ..actors.machines.budget import ClassedBudget
 from ..actors.machines.fair_queue import FairQueueSettings, FairQueueStatistics
 from ..actors.machines.hedge import HedgeBudget
-from ..actors.mailbox import ActorCrashed, Mailbox, MailboxClosed, serve
-from ..actors.messages import VendorReport, VendorSnapshot
+from ..actors.mailbox import ActorCrashed, Forward, Mailbox, MailboxClosed, serve
+from ..actors.messages import Cause, Reserve, VendorReport, VendorSnapshot
 from ..actors.policies import POLICIES, Policy
 from ..actors.router import Router, RouterState
 from ..actors.stats import Ledger, Statistics, Stats
@@ -44,6 +44,7 @@ from .house import House, RetryPolicy, conducts
 from .orders import carry_out
 from .plan import Planned, plan_deployments, routing_table, vendor_spec
 from .reply import Reply
+from .stalls import Stalls
 from .standing import Budgets, NetworkStanding, budgets, network
 from .stream import EventStream
 
@@ -86,6 +87,7 @@ class Dispatcher:
         self._router_state = RouterState(len(self.serving.vendors), self._policies, self._waiting_room())
         self._supervisor: Supervisor | None = None
         self._background = Background()
+        self._stalls = Stalls()
         self._stack = AsyncExitStack()
         self._nursery_manager: Any = None
         self._nursery: trio.Nursery | None = None
@@ -135,6 +137,7 @@ class Dispatcher:
         self._nursery = await self._nursery_manager.__aenter__()
         await self._nursery.start(self._supervisor.run)
         await self._nursery.start(self._background.run)
+        self._nursery.start_soon(self._stalls.run)
         self._nursery.start_soon(self._chronicle.run)
         return self
 
@@ -243,6 +246,7 @@ class Dispatcher:
             timeouts=vendor.timeouts or self.config.timeouts,
             mailbox=mailbox,
             drains=vendor.on_disconnect == "drain",
+            stalls=self._stalls,
         )
 
     @staticmethod
@@ -286,11 +290,14 @@ class Dispatcher:
     def _vendor_child(
         self, name: str, mailbox: Mailbox[Any], state: VendorState, router: Mailbox[Any]
     ) -> Child:
+        def back_to_the_router(message: Any) -> Forward | None:
+            return Forward(router, message.declined(Cause.GONE)) if isinstance(message, Reserve) else None
+
         def quarantined(until: float | None) -> None:
             if until is None:
                 mailbox.resume()
             else:
-                mailbox.suspend()
+                mailbox.suspend(back_to_the_router)
 
         def crashed(now: float) -> None:
             for finding in state.audit(now, mailbox.crashed()):
