@@ -321,3 +321,16 @@ async def test_a_life_that_begins_after_the_end_is_over_at_once() -> None:
     mailbox = Mailbox[Any]("doubler")
     mailbox.close()
     await serve(mailbox, Doubler())
+
+
+async def test_a_busy_actor_lets_other_tasks_have_their_turn(nursery: trio.Nursery) -> None:
+    mailbox, actor = Mailbox[Any]("doubler"), Doubler()
+    for number in range(100):
+        mailbox.tell(Note(str(number)))
+    nursery.start_soon(serve, mailbox, actor)
+    seen = []
+    while len(actor.seen) < 100:
+        seen.append(len(actor.seen))
+        await trio.lowlevel.checkpoint()
+    assert len(seen) > 5
+    assert [note.text for note in actor.seen] == [str(number) for number in range(100)]
