@@ -27,6 +27,7 @@ from . import (
     oracle_chat_completions,
     oracle_generate_content,
     oracle_messages,
+    oracle_responses,
 )
 from .compare import found_in
 
@@ -38,6 +39,13 @@ FOLDERS: dict[str, tuple[str, ModuleType]] = {
     "anthropic-messages": ("anthropic", oracle_messages),
     "gemini-generate": ("google", oracle_generate_content),
     "vertex-generate": ("google", oracle_generate_content),
+    "openai-responses": ("openai-responses", oracle_responses),
+    "azure-openai-responses": ("azure-responses", oracle_responses),
+    "azure-ai-responses": ("azure-responses", oracle_responses),
+    "deepseek-responses": ("openai-responses", oracle_responses),
+    "openrouter-responses": ("openai-responses", oracle_responses),
+    "xai-responses": ("openai-responses", oracle_responses),
+    "llamacpp-responses": ("openai-responses", oracle_responses),
 }
 """Folder -> the dialect that it is dispatched through, and the oracle of its format."""
 
