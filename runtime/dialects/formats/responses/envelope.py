@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 from ....canon import FinishReason, Usage
 from .usage import write_usage
 
-__all__ = ["Asked", "asked_in", "ending", "envelope"]
+__all__ = ["Asked", "asked_in", "ending", "envelope", "with_further"]
 
 Asked: TypeAlias = dict[str, Any]
 """What answers to one request repeat of it."""
@@ -25,7 +25,7 @@ _REPEATED: Final[Asked] = {
     "prompt_cache_key": None,
     "reasoning": {"effort": None, "summary": None},
     "safety_identifier": None,
-    "service_tier": "default",
+    "service_tier": None,
     "temperature": None,
     "text": {"format": {"type": "text"}},
     "tool_choice": "auto",
@@ -35,8 +35,8 @@ _REPEATED: Final[Asked] = {
     "truncation": "disabled",
     "user": None,
 }
-"""Fields of the request that an answer repeats, and what they are if nothing was said. Temperature and `top_p` are null
-then, since only the vendor knows them."""
+"""Fields of the request that an answer repeats, and what they are if nothing was said: null where only the
+vendor knows."""
 
 _REASONS: Final[dict[FinishReason, str]] = {
     "length": "max_output_tokens",
@@ -93,3 +93,11 @@ def envelope(
         "usage": None if usage is None else write_usage(usage),
         **asked,
     }
+
+
+def with_further(response: dict[str, Any], further: dict[str, Any]) -> dict[str, Any]:
+    """A `response` object with what a vendor of this format says besides."""
+    if not further:
+        return response
+    counts = {**(further.get("usage") or {}), **(response["usage"] or {})}
+    return {**response, **further, "usage": counts or None}

@@ -33,7 +33,7 @@ from ....canon import (
 )
 from . import FORMAT
 from .thoughts import BETWEEN, CONTENT, SUMMARY
-from .usage import read_usage
+from .usage import beside_counts, read_usage
 
 __all__ = ["FINISHES", "Output", "parts_of_items"]
 
@@ -67,7 +67,7 @@ _ASKED: Final = frozenset(
 class _Item:
     """An item of which something has been told."""
 
-    __slots__ = ("cited", "fed", "fields", "length", "number", "placed", "seen")
+    __slots__ = ("cited", "fed", "fields", "length", "number", "placed", "seen", "weighed")
 
     def __init__(self, raw: dict[str, Any], known: frozenset[str]) -> None:
         self.fields = _rest(raw, known)
@@ -75,6 +75,8 @@ class _Item:
         """The parts that have begun."""
         self.cited: set[int] = set()
         """The texts of which the annotations have been told."""
+        self.weighed: set[int] = set()
+        """The texts of which log probabilities have been told."""
         self.length = 0
         self.placed = False
         """Whether the places of the parts have been told."""
@@ -100,7 +102,7 @@ class Output:
 
     def begin(self, index: int, raw: dict[str, Any], events: list[Event]) -> None:
         """An item begins. Of one that is opaque nothing is told before it is whole."""
-        kind = raw.get("type")
+        kind = str(raw.get("type"))
         if index in self._items or index in self._done:
             return
         if kind == "message":
@@ -129,7 +131,8 @@ class Output:
             item.seen.add(part)
         self._tell(index, part, text=True)
         events.append(RefusalDelta(piece) if refusal else TextDelta(piece))
-        if logprobs:
+        if isinstance(logprobs, list) and logprobs:
+            item.weighed.add(part)
             events.append(_about("last", {"logprobs": logprobs}))
 
     def _begin_text(self, item: _Item, events: list[Event]) -> None:
@@ -181,14 +184,16 @@ class Output:
             case {"type": "output_text", "text": str(text)}:
                 item = self._item(index)
                 if number not in item.seen:
-                    self.text(index, number, text, events, logprobs=raw.get("logprobs"))
+                    self.text(index, number, text, events)
                 if number in item.seen and number not in item.cited and self._last == (index, number):
                     item.cited.add(number)
                     further = {
                         name: value
                         for name, value in raw.items()
-                        if name not in ("type", "text", "logprobs") and value not in (None, [])
+                        if name not in ("type", "text") and value not in (None, [])
                     }
+                    if number in item.weighed:
+                        further.pop("logprobs", None)
                     if further:
                         events.append(_about("last", further))
             case {"type": "refusal", "refusal": str(text)}:
@@ -199,7 +204,7 @@ class Output:
         """An item is whole: what has not been told of it is told now."""
         if index in self._done:
             return
-        kind = raw.get("type")
+        kind = str(raw.get("type"))
         self._waits = self._waits or kind in _CALLS
         if kind == "message" and isinstance(raw.get("content"), list):
             self.begin(index, raw, events)
@@ -221,7 +226,8 @@ class Output:
         item = self._item(index)
         if not item.seen:
             for kind, name in ((SUMMARY, "summary"), (CONTENT, "content")):
-                for number, part in enumerate(raw.get(name) or ()):
+                parts = raw.get(name)
+                for number, part in enumerate(parts if isinstance(parts, list) else ()):
                     if isinstance(part, dict):
                         self.think(index, kind, number, str(part.get("text") or ""), events)
         seal = raw.get("encrypted_content")
@@ -274,6 +280,9 @@ class Output:
             for name, value in response.items()
             if name not in _ASKED and value not in (None, "", [], {})
         }
+        counts = beside_counts(response.get("usage"))
+        if counts:
+            further["usage"] = counts
         if further:
             events.append(_about("answer", further))
         status = str(response.get("status") or "completed")

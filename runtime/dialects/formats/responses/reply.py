@@ -11,7 +11,7 @@ from ....assembly import Assembler
 from ....canon import Choice, Completion, Event, Fault, Opened
 from ...base import VendorFault
 from . import FORMAT
-from .envelope import Asked, ending, envelope
+from .envelope import Asked, ending, envelope, with_further
 from .faults import in_stream
 from .output import Output
 from .telling import items_of
@@ -77,16 +77,14 @@ def write(completion: Completion, asked: Asked, *, id: str, model: str, created:
     status, details = ending(choice.finish, choice.vendor_finish, own=own)
     named = completion.id if own and completion.id else id
     further = (completion.extra or {}).get(FORMAT, {}) if own else {}
-    return {
-        **envelope(
-            asked,
-            id=named,
-            model=completion.model or model,
-            created=completion.created or created,
-            status=status,
-            details=details,
-            output=items_of(choice.parts, id=named, status=status),
-            usage=completion.usage,
-        ),
-        **further,
-    }
+    response = envelope(
+        asked,
+        id=named,
+        model=completion.model or model,
+        created=completion.created or created,
+        status=status,
+        details=details,
+        output=items_of(choice.parts, id=named, status=status),
+        usage=completion.usage,
+    )
+    return with_further(response, further)

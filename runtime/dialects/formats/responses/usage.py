@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from ....canon import Usage
 
-__all__ = ["read_usage", "write_usage"]
+__all__ = ["beside_counts", "read_usage", "write_usage"]
+
+_COUNTS: Final = frozenset(
+    {"input_tokens", "input_tokens_details", "output_tokens", "output_tokens_details", "total_tokens"}
+)
 
 
 def read_usage(raw: Any) -> Usage | None:
@@ -35,6 +39,13 @@ def write_usage(usage: Usage) -> dict[str, Any]:
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         "total_tokens": usage.total_tokens,
     }
+
+
+def beside_counts(raw: Any) -> dict[str, Any]:
+    """What a usage object says besides tokens: what it cost, how many sources were used."""
+    if not isinstance(raw, dict):
+        return {}
+    return {name: value for name, value in raw.items() if name not in _COUNTS and value}
 
 
 def _count(raw: Any, name: str) -> int:

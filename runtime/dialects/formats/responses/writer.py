@@ -31,7 +31,7 @@ from ....canon import (
     UsageReported,
 )
 from . import FORMAT
-from .envelope import Asked, ending, envelope
+from .envelope import Asked, ending, envelope, with_further
 from .faults import write as write_error
 from .telling import (
     REFUSAL,
@@ -105,7 +105,7 @@ class Writer:
         status, details = ending(finished.reason, finished.vendor_reason, own=self._own)
         rest = self._begin() + self._close_all(status)
         output = self._output(status)
-        response = {**self._response(status, output=output, details=details), **self._further}
+        response = with_further(self._response(status, output=output, details=details), self._further)
         return rest + self._event(f"response.{status}", {"response": response})
 
     def error(self, envelope: dict[str, Any]) -> bytes:
@@ -193,9 +193,10 @@ class Writer:
             return b""
         start = self._begin()
         thought = self._thoughts.get(event.block)
-        if thought is None or (not thought.open and event.text):
-            thought = self._thoughts[event.block] = ThoughtUnderWay(len(self._items), self._id)
+        if thought is None or not thought.open:
+            thought = ThoughtUnderWay(len(self._items), self._id)
             start += self._start(thought)
+            self._thoughts[event.block] = thought
             self._kind = ahead["parts"][0][1] if ahead and "parts" in ahead else SUMMARY
         if event.text:
             start += self._tell(thought.add(self._kind, event.text))
