@@ -6,7 +6,7 @@ messages, texts, calls and tools in their own `extra`, everything else in `Reque
 the vendor among it (they come after the functions when written).
 
 Not kept, since they mean nothing here: ids and states of items, `store`, fields that are null or say what is so anyway,
-and the difference between instructions and a first system message, between a text and a list of one text. The wish for
+empty messages of the assistant, thoughts of which neither words nor a seal are given, and the difference between instructions and a first system message, between a text and a list of one text. The wish for
 sealed thoughts is not kept either, since they are always asked for.
 
 What would need a vendor's memory is refused: earlier answers, conversations and items by their ids, answers in the background.
@@ -60,8 +60,8 @@ class ClientRequest(Struct, frozen=True):
 class _Body(Struct):
     """The fields with a canonical word, or of which the type matters."""
 
-    model: str
-    input: str | list[dict[str, Any]]
+    model: str | None = None
+    input: str | list[dict[str, Any]] | None = None
     mode: str | None = None
     instructions: str | None = None
     stream: bool | None = None
@@ -98,6 +98,8 @@ def read(body: bytes) -> ClientRequest:
     raw = _object(body)
     fields = _fields(raw)
     _refuse_memory(fields)
+    if not fields.model:
+        raise InvalidBody("model: a model is needed", "model")
     if not fields.input:
         raise InvalidBody("input: a text or a list of items is needed", "input")
     if fields.max_output_tokens is not None and fields.max_output_tokens < 1:
