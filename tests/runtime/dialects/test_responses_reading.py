@@ -29,6 +29,7 @@ from llm_dispatcher.runtime.dialects.formats.chat_completions.request import wri
 from llm_dispatcher.runtime.dialects.formats.messages.request import write as write_messages
 from llm_dispatcher.runtime.dialects.formats.responses import request
 from llm_dispatcher.runtime.dialects.formats.responses.options import Options
+from llm_dispatcher.runtime.dialects.formats.responses.reading import SEALED
 
 from tests.corpus import Recording, folder, needs_corpus
 from tests.corpus.oracle_responses import FOLDERS
@@ -58,7 +59,7 @@ def plain(body: dict[str, Any]) -> dict[str, Any]:
     for name, value in (("store", True), ("service_tier", "auto"), ("truncation", "disabled"), ("top_logprobs", 0)):  # fmt: skip
         if found.get(name) == value:
             del found[name]
-    include = [name for name in found.pop("include", ()) if name != request.SEALED]
+    include = [name for name in found.pop("include", ()) if name != SEALED]
     if include:
         found["include"] = include
     items = body["input"]
