@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
+import httpx
 import msgspec
+import openai
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -590,11 +592,34 @@ def test_a_takeover_is_marked_and_one_that_begins_anew_takes_everything_back() -
     assert b": x-dispatch-seam a/one -> b/two\n\n" in stream
     told = events_in(stream)
     restart = next(number for number, event in enumerate(told) if event["type"] == "x_dispatch.restart")
-    assert told[restart + 1]["type"] == "response.created"
-    assert {event["response"]["id"] for event in told if "response" in event} == {"resp_ours"}
+    assert (told[restart]["after"], told[restart]["void"]) == ("c/three", 1)
+    before = told[restart - 1]
+    assert (before["type"], before["item"]["status"]) == ("response.output_item.done", "incomplete")
+    assert before["item"]["content"][0]["text"] == "half more"
     output = told[-1]["response"]["output"]
-    assert [item["content"][0]["text"] for item in output] == ["new"]
+    assert [(item["id"], item["content"][0]["text"]) for item in output] == [("msg_ours_1", "new")]
     assert told[-1]["response"]["model"] == "three"
+
+
+def test_the_sdk_follows_a_stream_that_began_anew() -> None:
+    events: list[Event] = [
+        Opened("c1", "one"),
+        ThinkingDelta("hm"),
+        TextDelta("half"),
+        ToolCallDelta(0, "a", "f", '{"x"'),
+        Restarted("b/two", "c/three", "three", "truncated"),
+        Opened("c2", "three"),
+        TextDelta("new"),
+        Finished("stop"),
+    ]
+    headers = {"content-type": "text/event-stream"}
+    answer = httpx.Response(200, headers=headers, content=written(events, own=False))
+    http: Any = httpx.Client(transport=httpx.MockTransport(lambda _: answer))
+    with (
+        openai.OpenAI(base_url="http://v.test", api_key="k", http_client=http) as client,
+        client.responses.stream(model="m", input="hi") as stream,
+    ):
+        assert stream.get_final_response().output_text == "new"
 
 
 def test_an_answer_without_content_is_a_whole_answer() -> None:

@@ -59,12 +59,13 @@ class Writer:
         self._created = created
         self._own = own
         self._sequence = 0
+        self._void = 0
+        """Items that were told before another vendor began anew: their places are not used again."""
         self._reset(model)
 
     def _reset(self, model: str) -> None:
-        """Nothing has been told yet."""
+        """Nothing of the answer has been told yet."""
         self._model = model
-        self._begun = False
         self._items: list[UnderWay] = []
         self._current: MessageUnderWay | None = None
         self._thoughts: dict[int, ThoughtUnderWay] = {}
@@ -132,9 +133,8 @@ class Writer:
         return self._begin()
 
     def _begin(self) -> bytes:
-        if self._begun:
+        if self._sequence:
             return b""
-        self._begun = True
         response = self._response("in_progress")
         return self._event("response.created", {"response": response}) + self._event(
             "response.in_progress", {"response": response}
@@ -161,14 +161,21 @@ class Writer:
 
     def _takeover(self, event: Seam | Restarted) -> bytes:
         """The mark where another vendor takes over. One that begins anew has an event of its own, which clients that do
-        not know it pass over, and then a second `response.created`."""
+        not know it pass over. The items so far end incomplete and stand no more in the answer; the new ones come after
+        them, since a place may be told once."""
         told = {"before": event.before, "after": event.after, "model": event.model, "class": event.reason}
         if isinstance(event, Seam):
             return f": x-dispatch-seam {event.before} -> {event.after}\n\n".encode()
+        rest = self._begin() + self._close_all("incomplete", every=True)
+        self._void += len(self._items)
         self._reset(event.model)
-        return self._event("x_dispatch.restart", told)
+        return rest + self._event("x_dispatch.restart", {**told, "void": self._void})
 
     # --- items ---
+
+    def _place(self) -> int:
+        """Where the next item goes."""
+        return self._void + len(self._items)
 
     def _text(self, kind: str, piece: str) -> bytes:
         if not piece:
@@ -177,7 +184,7 @@ class Writer:
         ahead, self._ahead = self._ahead, None
         message = self._current
         if message is None or (ahead is not None and "item" in ahead):
-            message = MessageUnderWay(len(self._items), self._id, ahead["item"] if ahead else None)
+            message = MessageUnderWay(self._place(), self._id, ahead["item"] if ahead else None)
             start += self._start(message)
             self._current = message
         elif ahead is not None:
@@ -194,7 +201,7 @@ class Writer:
         start = self._begin()
         thought = self._thoughts.get(event.block)
         if thought is None or not thought.open:
-            thought = ThoughtUnderWay(len(self._items), self._id)
+            thought = ThoughtUnderWay(self._place(), self._id)
             start += self._start(thought)
             self._thoughts[event.block] = thought
             self._kind = ahead["parts"][0][1] if ahead and "parts" in ahead else SUMMARY
@@ -210,7 +217,7 @@ class Writer:
         if call is None:
             start = self._begin()
             ahead, self._ahead = self._ahead, None
-            index = len(self._items)
+            index = self._place()
             call_id = event.id or f"call_{self._id.removeprefix('resp_')}_{index}"
             call = CallUnderWay(index, self._id, call_id, event.name or "", ahead)
             start += self._start(call)
@@ -225,7 +232,7 @@ class Writer:
         elif event.about == "last":
             return self._note(event.payload)
         else:
-            item = OpaqueUnderWay(len(self._items), self._id, event.payload)
+            item = OpaqueUnderWay(self._place(), self._id, event.payload)
             return self._begin() + self._start(item) + self._tell(item.end())
         return b""
 
@@ -255,12 +262,13 @@ class Writer:
         self._items.append(item)
         return closing + self._tell(item.begin())
 
-    def _close_all(self, status: str) -> bytes:
+    def _close_all(self, status: str, *, every: bool = False) -> bytes:
+        """End what is open. The last item, or `every` one, ends with this status."""
         last = self._items[-1] if self._items else None
         open_items = [item for item in self._items if item.open]
         self._current = None
         return b"".join(
-            [self._tell(item.end(status if item is last else "completed")) for item in open_items]
+            [self._tell(item.end(status if every or item is last else "completed")) for item in open_items]
         )
 
     # --- bytes ---
