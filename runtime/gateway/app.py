@@ -26,6 +26,7 @@ from .failures import failure_of, headers_of
 from .http import BodyTooLarge, ClientGone, Exchange, Receive, Report, Scope, Send, encode
 from .messages import messages
 from .orders import orders
+from .responses import responses, stored_response
 from .styles import ANTHROPIC, OPENAI, Failure, Style, style_of_client
 
 __all__ = ["EXTENSION", "Gateway"]
@@ -41,6 +42,7 @@ ENDPOINTS: Final[dict[str, dict[str, Endpoint]]] = {
     "/v1/chat/completions": {"POST": chat_completions},
     "/v1/messages": {"POST": messages},
     "/v1/messages/count_tokens": {"POST": count_tokens},
+    "/v1/responses": {"POST": responses},
     "/v1/models": {"GET": admin.models},
     "/v1/stats": {"GET": admin.stats},
     "/v1/orders": {"POST": orders},
@@ -51,8 +53,14 @@ ENDPOINTS: Final[dict[str, dict[str, Endpoint]]] = {
 _NEVER_SHED: Final = frozenset({orders})
 """Endpoints that are answered in every overload: an order may be what ends it."""
 
+BELOW: Final[dict[str, dict[str, Endpoint]]] = {
+    "/v1/responses/": {"GET": stored_response, "POST": stored_response, "DELETE": stored_response},
+}
+"""Beginnings of paths whose rest is a name."""
+
 STYLES: Final[dict[str, Style]] = {
     "/v1/chat/completions": OPENAI,
+    "/v1/responses": OPENAI,
     "/v1/messages": ANTHROPIC,
     "/v1/messages/count_tokens": ANTHROPIC,
 }
@@ -94,7 +102,7 @@ class Gateway:
     async def _find(self, scope: Scope, exchange: Exchange) -> Endpoint | None:
         """The endpoint for the path, or None after an answer that there is none."""
         path = scope["path"]
-        methods = ENDPOINTS.get(path) or ENDPOINTS.get(path.rstrip("/"))
+        methods = ENDPOINTS.get(path) or ENDPOINTS.get(path.rstrip("/")) or _below(path)
         if methods is None:
             known = ", ".join(ENDPOINTS)
             await _refuse(exchange, 404, f"there is nothing at {path}; there is {known}", "not_found")
@@ -162,6 +170,10 @@ class Gateway:
                 raise
             message = f"internal error ({type(error).__name__}); please report it with this request's id"
             await _refuse(exchange, 500, message, "internal_error", type="api_error")
+
+
+def _below(path: str) -> dict[str, Endpoint] | None:
+    return next((methods for beginning, methods in BELOW.items() if path.startswith(beginning)), None)
 
 
 async def _refuse(
