@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SOURCES := pyproject.toml dispatcher.toml README.md $(shell find runtime actors benchmarks -name '*.py' -o -name '*.toml' -o -name py.typed)
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: serve test check lint corpus simulate scenarios fuzz bench clean help
+.PHONY: serve test check lint corpus simulate scenarios mutations fuzz bench clean help
 
 help: ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -34,6 +34,9 @@ fuzz: $(VENV)/.installed $(VENV)/.tools ## Try spoiled input on everything that 
 
 scenarios: $(VENV)/.installed $(VENV)/.tools ## Let every fault of the table happen and print what was measured
 	$(BIN)/python -m tests.scenarios $(ARGS)
+
+mutations: $(VENV)/.installed $(VENV)/.tools ## Make deliberate mistakes, and see that the tests notice (ONLY="name ...")
+	$(BIN)/python -m tests.mutations $(ONLY)
 
 bench: $(VENV)/.installed $(VENV)/.tools ## CPU time per request of the pieces and of the whole daemon
 	$(BIN)/python -m llm_dispatcher.benchmarks.hotpath $(ARGS)

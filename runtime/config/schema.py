@@ -356,6 +356,8 @@ class Server(Table, frozen=True, kw_only=True):
     moved less than that is cut off."""
     default_criticality: Criticality = "critical"
     """The class of requests without the header `x-dispatch-criticality`."""
+    orders: Literal["loopback", "any"] = "loopback"
+    """From whom operators' orders (`POST /v1/orders`) are taken: from this machine only, or from anybody who can connect."""
     overload: Overload = Overload()
     drain: Seconds = Seconds(120)
     """After SIGTERM or Ctrl-C: how long running requests may go on. A second signal stops at once."""

@@ -24,7 +24,9 @@ MOST_TOKENS: Final = 10**12
 MOST_OUTPUT: Final = 10**9
 """Tokens that a request may ask for; far more than any model's longest answer, and few enough to be reserved and priced."""
 
-_SHORTEST: Final = 2 * DEEPEST
+_SHORT: Final = 512
+"""Bytes of a text that cannot be nested so deeply that it does harm; nearly every event of a stream is one."""
+
 _decode: Final = msgspec.json.Decoder().decode
 
 
@@ -38,17 +40,20 @@ def read_json(data: bytes) -> Any:
         value = _decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Unreadable(str(error)) from error
-    if _may_be_deep(data) and _is_deep(value):
+    if data.count(b"[") + data.count(b"{") > DEEPEST and _is_deep(value):
         raise Unreadable(f"nested deeper than {DEEPEST}")
     return value
 
 
 def reader_of(kind: type[T]) -> Callable[[bytes], T]:
-    """A function that reads one kind of value, and raises `Unreadable` for any other."""
+    """A function that reads one kind of value, and raises `Unreadable` for any other.
+
+    It is made for the many events of a stream, and lets those of 512 bytes be nested as deeply as they can.
+    """
     decode = msgspec.json.Decoder(kind).decode
 
     def read(data: bytes) -> T:
-        if _may_be_deep(data):
+        if len(data) > _SHORT and data.count(b"[") + data.count(b"{") > DEEPEST:
             read_json(data)
         try:
             return decode(data)
@@ -61,11 +66,6 @@ def reader_of(kind: type[T]) -> Callable[[bytes], T]:
 def token_count(value: Any) -> int:
     """A number of tokens as a vendor states it; 0 for anything that is none."""
     return int(value) if type(value) in (int, float) and 0 < value <= MOST_TOKENS else 0
-
-
-def _may_be_deep(data: bytes) -> bool:
-    """False for nearly everything, without looking at the value: too short, or too few brackets."""
-    return len(data) > _SHORTEST and data.count(b"[") + data.count(b"{") > DEEPEST
 
 
 def _is_deep(value: Any) -> bool:

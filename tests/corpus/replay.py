@@ -29,6 +29,7 @@ from . import (
     oracle_cohere,
     oracle_generate_content,
     oracle_messages,
+    oracle_responses,
 )
 from .compare import found_in
 from .judgements import judged
@@ -58,8 +59,17 @@ FOLDERS: dict[str, tuple[str, ModuleType]] = {
     "vercel-gateway-chat": ("vercel", oracle_chat_completions),
     "ollama-chat": ("ollama", oracle_chat_completions),
     "llamacpp-chat": ("llamacpp", oracle_chat_completions),
+    "openai-responses": ("openai-responses", oracle_responses),
+    "azure-openai-responses": ("azure-responses", oracle_responses),
+    "azure-ai-responses": ("azure-responses", oracle_responses),
+    "deepseek-responses": ("openai-responses", oracle_responses),
+    "openrouter-responses": ("openai-responses", oracle_responses),
+    "xai-responses": ("openai-responses", oracle_responses),
+    "llamacpp-responses": ("openai-responses", oracle_responses),
 }
-"""Folder -> the vendor of the catalogue that it is dispatched through, and the oracle of its format."""
+"""Folder -> the vendor of the catalogue, or the dialect, that it is dispatched through, and the oracle of its format."""
+
+_DIALECTS = frozenset({"openai-responses", "azure-responses"})
 
 _OTHER_DOORS = ("/api/chat",)
 """Ends of addresses whose format no dialect speaks: Ollama's own interface, beside its OpenAI-compatible one."""
@@ -118,7 +128,7 @@ def _configuration(known: str, count: int, port: int) -> dict[str, Any]:
     vendors = [
         {
             "name": f"v{number}",
-            "catalogue": known,
+            "dialect" if known in _DIALECTS else "catalogue": known,
             "base_url": f"http://127.0.0.1:{port}/{number}",
             "api_key": "key",
             "models": [{"name": "m"}],

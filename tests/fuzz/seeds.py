@@ -159,6 +159,39 @@ _ERROR: Final = {
         ],
     }
 }
+_COHERE_MESSAGE: Final = {
+    "role": "assistant",
+    "content": [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "yes"}],
+    "tool_plan": "look",
+    "tool_calls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}],
+    "citations": [{"start": 0, "end": 3, "text": "yes", "sources": [{"type": "tool", "id": "a:0"}]}],
+}
+_COHERE_END: Final = {
+    "finish_reason": "TOOL_CALL",
+    "usage": {
+        "billed_units": {"input_tokens": 8, "output_tokens": 20},
+        "tokens": {"input_tokens": 1400, "output_tokens": 40, "reasoning_tokens": 12},
+        "cached_tokens": 1344,
+    },
+}
+
+
+def _cohere(kind: str, **message: Any) -> dict[str, Any]:
+    return {"type": kind, "index": 0, "delta": {"message": message}}
+
+
+_COHERE_STREAM: Final = (
+    {"type": "message-start", "id": "i", "delta": {"message": {"role": "assistant", "content": []}}},
+    _cohere("content-start", content={"type": "thinking", "thinking": ""}),
+    _cohere("content-delta", content={"thinking": "hm"}),
+    _cohere("content-start", content={"type": "text", "text": "y"}),
+    {**_cohere("content-delta", content={"text": "es"}), "logprobs": {"text": "es", "logprobs": [0]}},
+    _cohere("citation-start", citations=_COHERE_MESSAGE["citations"]),
+    _cohere("tool-plan-delta", tool_plan="look"),
+    _cohere("tool-call-start", tool_calls={"id": "a", "function": {"name": "f", "arguments": ""}}),
+    _cohere("tool-call-delta", tool_calls={"function": {"arguments": '{"x": 1}'}}),
+)
+
 _STREAMS: Final[dict[str, list[bytes]]] = {
     "chat_completions": [_CHAT_STREAM, sse(_ERROR), sse(_chunk({"content": "x"}, error=_ERROR["error"]))],
     "messages": [_MESSAGES_STREAM, sse({"type": "error", **_ERROR}, named=True)],
@@ -168,6 +201,11 @@ _STREAMS: Final[dict[str, list[bytes]]] = {
         sse(_ERROR),
         json.dumps([_GOOGLE, _GOOGLE]).encode(),
         b"<html>",
+    ],
+    "cohere_chat": [
+        sse(*_COHERE_STREAM, {"type": "message-end", "delta": _COHERE_END}, named=True) + b"data: [DONE]\n\n",
+        sse(*_COHERE_STREAM, {"type": "message-end", "delta": {"finish_reason": "ERROR", "error": "no"}}),
+        sse({"message": "too many requests"}),
     ],
 }
 
@@ -230,6 +268,11 @@ _WHOLES: Final[dict[str, list[Any]]] = {
         {"type": "error", **_ERROR},
     ],
     "generate_content": [_GOOGLE, _BLOCKED, _ERROR, [_ERROR]],
+    "cohere_chat": [
+        {"id": "i", "message": _COHERE_MESSAGE, **_COHERE_END},
+        {"id": "i", "message": {}, "finish_reason": "ERROR", "error": "no"},
+        {"id": "i", "message": "invalid api token"},
+    ],
 }
 
 # --- refusals: a status, headers, and a body -----------------------------------------------------------
@@ -463,7 +506,12 @@ DOTENV: Final = [
 
 # --- recorded -----------------------------------------------------------------------------------
 
-_FOLDERS: Final = {"chat_completions": "*-chat", "messages": "*-messages", "generate_content": "*-generate"}
+_FOLDERS: Final = {
+    "chat_completions": "*-chat",
+    "messages": "*-messages",
+    "generate_content": "*-generate",
+    "cohere_chat": "cohere-chat",
+}
 
 
 @cache

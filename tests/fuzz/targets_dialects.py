@@ -121,7 +121,11 @@ def targets() -> Iterator[Target]:
         )
 
 
-_HOMES: Final = {"messages": "anthropic", "generate_content": "generate_content_answers"}
+_HOMES: Final = {
+    "messages": "anthropic",
+    "generate_content": "generate_content_answers",
+    "cohere_chat": "cohere_answers",
+}
 
 
 def _home(format: str) -> str:
@@ -221,7 +225,7 @@ def _written(events: list[Event], *, own: bool) -> None:
     for writer in writers:
         written = b"".join([*map(writer.write, events), writer.close()])
         for told in written.split(b"\n\n")[:-1]:
-            head, mark, data = told.rpartition(b"data: ")
+            head, mark, data = told.partition(b"data: ")
             assert mark
             assert b"\n" not in head.removesuffix(b"\n")
             assert data == b"[DONE]" or isinstance(json.loads(data), dict)

@@ -67,7 +67,7 @@ def targets() -> Iterator[Target]:
 def _every_stream() -> list[bytes]:
     return [
         stream
-        for spoken in ("chat_completions", "messages", "generate_content")
+        for spoken in ("chat_completions", "messages", "generate_content", "cohere_chat")
         for stream in seeds.streams(spoken)
     ]
 

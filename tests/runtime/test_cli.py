@@ -35,6 +35,8 @@ name = "default"
 targets = ["acme/large", "acme/small"]
 """
 
+COMMANDS = ["serve", "check", "chat", "models", "vendors", "status", "order", "faults", "simulate-vendor"]
+
 BROKEN = GOOD.replace("first_token = 0", "first_token = 0, faults = { server_error = 1.0 }")
 
 
@@ -59,15 +61,13 @@ def run(*arguments: str, typed: str | None = None) -> Result:
 def test_help_names_every_command_and_shows_how_to_begin() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    assert set(main.commands) == {"serve", "check", "chat", "models", "vendors", "faults", "simulate-vendor"}
+    assert set(main.commands) == set(COMMANDS)
     for name in main.commands:
         assert f"\n  {name} " in result.stdout
     assert 'llm-dispatcher chat "Why is the sky blue?"' in result.stdout
 
 
-@pytest.mark.parametrize(
-    "command", ["serve", "check", "chat", "models", "vendors", "faults", "simulate-vendor"]
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_each_commands_help_has_examples_and_explains_its_options(command: str) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0

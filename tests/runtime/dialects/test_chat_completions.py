@@ -266,7 +266,7 @@ def test_what_is_no_number_of_tokens_counts_as_none(count: Any) -> None:
     assert dialect().completion(json.dumps(body).encode()).usage == Usage(output_tokens=7)
 
 
-@pytest.mark.parametrize("depth", [129, 950, 990, 100_000])
+@pytest.mark.parametrize("depth", [300, 950, 990, 100_000])
 def test_an_answer_that_is_nested_too_deeply_is_malformed(depth: int) -> None:
     deep = b"[" * depth + b"]" * depth
     with pytest.raises(VendorFault) as caught:

@@ -502,7 +502,7 @@ def test_a_candidate_that_nobody_asked_for_is_counted_by_its_place() -> None:
     assert complete(chunk({"text": "x"}, index=10**9)).choices[0].index == 0
 
 
-@pytest.mark.parametrize("depth", [129, 950, 990, 100_000])
+@pytest.mark.parametrize("depth", [300, 950, 990, 100_000])
 def test_an_answer_that_is_nested_too_deeply_is_malformed(depth: int) -> None:
     body = b'{"candidates":[{"groundingMetadata":%b}]}' % (b"[" * depth + b"]" * depth)
     with pytest.raises(VendorFault) as caught:

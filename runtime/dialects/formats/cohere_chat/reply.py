@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import msgspec
-
 from ....canon import Choice, Completion, FinishReason, Opaque, Part, Text, Thinking, ToolCall
 from ...base import VendorFault
+from ...untrusted import Unreadable, read_json
 from . import FORMAT
 from .faults import FAILED, failed_ending, in_stream, malformed
 from .usage import read_usage
@@ -32,8 +31,8 @@ FINISHES: Final[dict[str, FinishReason]] = {
 def read(body: bytes) -> Completion:
     """A buffered answer. Raises `VendorFault` for one that failed, and for what is no answer at all."""
     try:
-        raw = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raw = read_json(body)
+    except Unreadable as error:
         raise VendorFault(malformed(f"the answer is not JSON: {error}")) from error
     if not isinstance(raw, dict):
         raise VendorFault(malformed("the answer is not a JSON object"))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct
 
 from .....actors.faults import FaultClass
@@ -32,6 +31,7 @@ from ....canon import (
 )
 from ....wire.sse import MAX_EVENT_BYTES, OversizedEvent, SSEDecoder
 from ...base import VendorFault
+from ...untrusted import Unreadable, read_json, reader_of
 from . import FORMAT
 from .faults import FAILED, failed_ending, in_stream, malformed
 from .reply import FINISHES, from_object
@@ -65,7 +65,7 @@ class _Event(Struct, gc=False):
     message: Any = None
 
 
-_decode: Final = msgspec.json.Decoder(_Event).decode
+_read: Final = reader_of(_Event)
 
 
 class Reader:
@@ -146,13 +146,13 @@ class Reader:
 
     def _event(self, data: bytes, events: list[Event]) -> None:
         try:
-            event = _decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            event = _read(data)
+        except Unreadable as error:
             self._fail(malformed(f"an event cannot be read: {error}"), events)
             return
         if event.type is None:
             if isinstance(event.message, str):
-                self._fail(in_stream(msgspec.json.decode(data)), events)
+                self._fail(in_stream(read_json(data)), events)
             return
         if not self._opened:
             self._opened = True
@@ -227,11 +227,11 @@ class Reader:
 
     def _whole(self, body: bytes, events: list[Event]) -> None:
         try:
-            raw = msgspec.json.decode(body)
+            raw = read_json(body)
             completion = from_object(raw if isinstance(raw, dict) else {})
         except VendorFault as refusal:
             events.append(Failed(refusal.fault))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except Unreadable:
             self._cut(events)
         else:
             events += _events_of(completion)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from ....canon import Usage
+from ...untrusted import token_count
 
 __all__ = ["read_usage"]
 
@@ -23,19 +24,14 @@ def read_usage(raw: Any) -> Usage | None:
     counted = _table(raw, "billed_units") or tokens
     if not counted:
         return None
-    inputs, outputs = _count(counted, "input_tokens"), _count(counted, "output_tokens")
+    inputs, outputs = token_count(counted.get("input_tokens")), token_count(counted.get("output_tokens"))
     return Usage(
         input_tokens=inputs,
         output_tokens=outputs,
-        reasoning_tokens=min(outputs, _count(tokens, "reasoning_tokens")),
+        reasoning_tokens=min(outputs, token_count(tokens.get("reasoning_tokens"))),
     )
 
 
 def _table(raw: dict[str, Any], name: str) -> dict[str, Any]:
     found = raw.get(name)
     return found if isinstance(found, dict) else {}
-
-
-def _count(raw: dict[str, Any], name: str) -> int:
-    value = raw.get(name)
-    return int(value) if isinstance(value, int | float) and value > 0 else 0
