@@ -92,6 +92,10 @@ class EventStream:
             self._reply = journey.reply(attempt, completion)
         return self._reply
 
+    def too_late(self) -> DispatchError:
+        """The error of a stream whose deadline has passed."""
+        return self._entered()[0].too_late()
+
     # --- the beginning ----------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:

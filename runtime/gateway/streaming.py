@@ -38,8 +38,9 @@ class StreamWriter(Protocol):
 
 async def deliver(events: EventStream, writer: StreamWriter, exchange: Exchange) -> None:
     """Send the whole of `events`, which has its first content. A failure from here on can only be an event."""
+    writing = False
     # A client who does not take what is written would keep the request beyond its deadline.
-    with trio.CancelScope(deadline=events.deadline + _LAST_WORDS):
+    with trio.CancelScope(deadline=events.deadline + _LAST_WORDS) as scope:
         await exchange.start(
             200,
             [*_HEADERS, *headers_of_stream(events)],
@@ -49,9 +50,16 @@ async def deliver(events: EventStream, writer: StreamWriter, exchange: Exchange)
             async for event in events:
                 piece = writer.write(event)
                 if piece:
+                    writing = True
                     await exchange.write(piece)
+                    writing = False
         except DispatchError as error:
             # The body is left without its end, so that the connection closes: nobody can take this for a whole answer.
             await exchange.write(writer.error(exchange.envelope(failure_of(error))))
             return
+        writing = True
         await exchange.end(cost_comment(events.reply) + writer.close())
+    if scope.cancelled_caught and not writing:
+        # The loop came back so late that both times had passed, the deadline's own and that for its last words.
+        with trio.move_on_after(_LAST_WORDS):
+            await exchange.write(writer.error(exchange.envelope(failure_of(events.too_late()))))
