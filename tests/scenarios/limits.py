@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import trio
-from llm_dispatcher.benchmarks.vendor import Delays, Limit, Quota, Script, Step, When
+from llm_dispatcher.benchmarks.vendor import Delays, Limit, Script, Step, When
 from llm_dispatcher.runtime import Message, Request
 
 from .clocks import wall_clock
 from .measure import Figures
-from .outages import HEALTHY, SOON, WELL, success
+from .outages import HEALTHY, SOON, WELL, limited, success
 from .world import WALL, Call, World, hello, world
 
 __all__ = [
@@ -161,15 +161,6 @@ _A_MINUTE = 600
 _BURST = 60
 
 
-def _windows(a_minute: int, burst: int) -> Script:
-    """A vendor that keeps `burst + rate * seconds` for windows of three lengths. Its headers speak of the minute."""
-    windows = [
-        Limit(what="requests", most=burst + round(per * a_minute / 60), per=per) for per in (1.0, 10.0, 60.0)
-    ]
-    quota = Quota(limit=a_minute, remaining=a_minute, reset=0.0)
-    return Script(default=Step(tokens=2, delay=SOON, quota={"requests": quota}), limits=windows)
-
-
 async def burst_of_a_hundred_tenants() -> Figures:
     """Row 44. Ninety-nine tenants with two requests under way at any time, and one with a hundred and fifty.
 
@@ -178,7 +169,7 @@ async def burst_of_a_hundred_tenants() -> Figures:
     figures, begins, seconds = Figures(), 10.0, 150.0
     served: dict[str, int] = {}
     limits = {"limits": {"requests_per_minute": _A_MINUTE, "burst": _BURST / _A_MINUTE}}
-    async with world({"a": _windows(_A_MINUTE, _BURST)}, {"a": limits}) as here:
+    async with world({"a": limited(_A_MINUTE, _BURST)}, {"a": limits}) as here:
 
         async def caller(tenant: str) -> None:
             while True:
@@ -220,7 +211,7 @@ async def exact_retry_after() -> Figures:
     """Row 44. Ten times the limit at once, with thirty seconds' patience: who cannot be served is told when to come back."""
     figures = Figures()
     limits = {"limits": {"requests_per_minute": 60, "burst": 0.1}}
-    async with world({"a": _windows(60, 6)}, {"a": limits}) as here:
+    async with world({"a": limited(60, 6)}, {"a": limits}) as here:
         again: list[Call] = []
 
         async def comes_back(call: Call) -> None:
