@@ -13,7 +13,7 @@ outlives a life. A *lease* is a vendor's permission for one attempt; its *permit
                         ^                   |
                         +------Declined-----+        (the router tries the next candidate)
 
-    caller --FirstContent, Settle--> Vendor
+    caller --FirstContent, Settle--> Vendor --Loads, Room, Contact--> Router
     caller --Outcome--> Stats --Rankings--> Router
 
 Letters are forwarded and never awaited: the vendor that can serve a request answers its caller directly.
@@ -21,8 +21,16 @@ So no actor waits for another, none can be stalled by a slow peer, and there is 
 exchange with the vendor's servers happens in the caller's own task (`runtime.attempt`): cancelling the
 caller closes the socket, and a crash in here breaks no stream that is under way.
 
+A request that no deployment can take yet waits as a letter that the router keeps (`waiting`), until its turn has come.
+
 **Rooms.** `machines` are pure state machines (bucket, breaker, restarts, ...), `policies` pure orderings of
-candidates, `faults` the table of what follows from which failure. `router`, `vendor` and `stats` are the
-actors; `tallies` (since the start) and `forms` (lately) are what the statistics keep. Nothing in here imports
-`llm_dispatcher.runtime`.
+candidates, `faults` the table of what follows from which failure. `router`, `vendor` and `stats` are the actors, and
+beside each stands what it is made of:
+
+- the router's: `routing` (its table), `waiting` (those who wait in line);
+- a vendor's: `granting` and `settling` (the two ends of a lease), `gauge` (everything that limits one account or
+  deployment), `limits` (how vendors count), `vault` (what outlives a crash, and its audit);
+- the statistics': `tallies` (since the start) and `forms` (lately).
+
+Nothing in here imports `llm_dispatcher.runtime`.
 """

@@ -10,13 +10,14 @@ from collections.abc import Hashable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-import trio
 from msgspec import Struct
+
+from .sleep import Asker
 
 if TYPE_CHECKING:
     from .mailbox import Mailbox
 
-__all__ = ["Ask", "Forward", "Letter", "Park", "Tell"]
+__all__ = ["Ask", "Departed", "Forward", "Letter", "Park", "Tell"]
 
 R = TypeVar("R")
 
@@ -37,48 +38,43 @@ class Tell(Struct, frozen=True):
 
 
 class Letter:
-    """A message on its way, with the channel on which an ask is answered.
+    """A message on its way, with the asker if it is to be answered.
 
-    As a context manager it is one handling: a letter left unanswered at its end loses its reply channel.
+    As a context manager it is one handling: the asker of a letter left unanswered at its end learns that nobody will.
     """
 
-    __slots__ = ("_reply", "message")
+    __slots__ = ("asker", "message")
 
-    def __init__(self, message: Any, reply: trio.MemorySendChannel[Any] | None = None) -> None:
+    def __init__(self, message: Any, asker: Asker[Any] | None = None) -> None:
         self.message = message
-        self._reply = reply
+        self.asker = asker
+        """None for a tell, and once the letter has been dealt with."""
 
     @property
     def asks(self) -> bool:
         """Whether somebody is to be answered."""
-        return self._reply is not None
+        return self.asker is not None
 
     @property
     def forsaken(self) -> bool:
         """Whether the asker no longer waits. A tell is never forsaken."""
-        reply = self._reply
-        return reply is not None and reply.statistics().tasks_waiting_receive == 0
+        asker = self.asker
+        return asker is not None and not asker.asleep
 
     def answer(self, value: object) -> None:
         """Give the asker its answer. For a tell, or an asker that has left, there is nothing to do."""
-        reply, self._reply = self._reply, None
-        if reply is None:
-            return
-        try:
-            reply.send_nowait(value)
-        except (trio.WouldBlock, trio.BrokenResourceError):
-            pass
-        finally:
-            reply.close()
+        asker, self.asker = self.asker, None
+        if asker is not None:
+            asker.give(value)
 
     def forward(self, where: Forward) -> None:
-        """Hand the letter on, with its reply channel: the next addressee answers, or forwards in turn."""
+        """Hand the letter on, with its asker: the next addressee answers, or forwards in turn."""
         where.to.deliver(self.taken(where.message))
 
     def taken(self, message: Any = None) -> Letter:
-        """The asker's channel in a new letter: this one has been dealt with."""
-        reply, self._reply = self._reply, None
-        return Letter(self.message if message is None else message, reply)
+        """The asker in a new letter: this one has been dealt with."""
+        asker, self.asker = self.asker, None
+        return Letter(self.message if message is None else message, asker)
 
     def __enter__(self) -> Self:
         return self
@@ -86,9 +82,9 @@ class Letter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        reply, self._reply = self._reply, None
-        if reply is not None:
-            reply.close()
+        asker, self.asker = self.asker, None
+        if asker is not None:
+            asker.wake()
 
 
 class Forward(Struct, frozen=True):
@@ -99,6 +95,15 @@ class Forward(Struct, frozen=True):
 
 
 class Park(Struct, frozen=True, gc=False):
-    """What a handler returns to keep the asker waiting: `ticket` names the letter until `Waker.wake` deals with it."""
+    """What a handler returns to keep the asker waiting: `ticket` names the letter until `Waker.wake` deals with it.
+
+    Should the asker leave before that, the actor is told (`Departed`).
+    """
+
+    ticket: int
+
+
+class Departed(Tell, frozen=True):
+    """To an actor that parks letters: the one that waited under `ticket` has left, and its letter is gone."""
 
     ticket: int

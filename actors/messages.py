@@ -222,7 +222,8 @@ class Room(Tell, frozen=True):
 
 
 class Contact(Tell, frozen=True):
-    """Whether a vendor's address could be reached: told on every failure, and on the success after one."""
+    """Whether a vendor's address could be reached, be it to be refused there: told on every failure to, and on the success
+    after one."""
 
     vendor: str
     reached: bool
@@ -264,6 +265,11 @@ class Reserve(Ask["Lease | NoLease"], frozen=True):
         """How many more could be asked."""
         return len(self.plan) - self.position - 1
 
+    def declined(self, cause: Cause, until: float = math.inf) -> Declined:
+        """What goes back to the router when nobody is there to answer."""
+        refused = (*self.refused, Refused(self.deployment, cause, until))
+        return Declined(self.route, self.plan, self.position + 1, refused, self.desperate, self.queued)
+
     def fingerprint(self) -> Hashable:
         """See `letters.Ask`."""
         return "Reserve", self.deployment, self.route.fingerprint()
@@ -303,7 +309,7 @@ class Remaining(Struct, frozen=True, gc=False):
 
 
 class Headroom(Struct, frozen=True):
-    """What the headers of one answer say of the account's limits, by dimension: `requests`, `requests_per_day`,
+    """What the headers of one answer say of the limits of the account's use of that model, by dimension: `requests`, `requests_per_day`,
     `tokens`, `input_tokens`, `output_tokens`."""
 
     dimensions: dict[str, Remaining]
@@ -330,6 +336,8 @@ class Settle(Tell, frozen=True, kw_only=True):
     deployment: str
     fault: FaultClass | None = None
     status: int | None = None
+    answered: bool = False
+    """Of an address that could not be connected to: whether somebody there answered, if only with a refusal."""
     committed: bool = False
     sent: bool = True
     retry_at: float | None = None

@@ -18,10 +18,10 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from .machines.network import LocalNetwork
-from .mailbox import Forward, Mailbox, Park
+from .mailbox import Departed, Forward, Mailbox, Park
 from .messages import (
     Cause,
     Contact,
@@ -43,6 +43,9 @@ from .routing import RoutingTable, Selection
 from .waiting import CURABLE, WaitingRoom
 
 __all__ = ["Router", "RouterState"]
+
+_AGAIN: Final = 1.0
+"""Seconds after which one may come again, at the soonest, for whom the waiting room had no place."""
 
 
 class RouterState:
@@ -88,7 +91,7 @@ class Router:
         }
 
     def handle(
-        self, message: Route | Declined | Rankings | Loads | Room | Contact, now: float
+        self, message: Route | Declined | Rankings | Loads | Room | Contact | Departed, now: float
     ) -> Forward | NoLease | Park | None:
         """One message; see `mailbox.Actor`."""
         match message:
@@ -105,6 +108,8 @@ class Router:
                 self._state.waiting.room(message.vendor, now)
             case Contact():
                 self._contact(message, now)
+            case Departed():
+                self._state.waiting.leave(message.ticket)
             case _:
                 assert_never(message)
         return None
@@ -213,6 +218,7 @@ class Router:
             ticket = waiting.join(key, route, not_before, now)
             if ticket is not None:
                 return Park(ticket)
+            start = max(start, now + _AGAIN)
             refused = (*refused, Refused("", Cause.CROWDED, start))
         elif not refused:
             refused = (Refused("", Cause.LIMITED, start),)
@@ -228,6 +234,9 @@ class Router:
 
     def wake(self, now: float) -> Iterable[tuple[int, object]]:
         """See `mailbox.Waker`."""
+        for ticket, cause in self._state.waiting.departed(now):
+            if self._mailbox.waits(ticket):
+                yield ticket, NoLease((Refused("", cause, now + _AGAIN),), now + _AGAIN)
         for turn in self._state.waiting.turns(now, self._mailbox.waits):
             waiter = turn.entry.item
             result = self._route(waiter.route, now, waiter.ticket)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from .gauge import Demand, Gauge
+from .gauge import Demand, Gauge, Moment
 from .limits import LIMIT_MODELS, LimitSpec
 from .machines.breaker import BreakerSettings, CircuitBreaker, Permit, State
 from .machines.pace import Pace
@@ -97,6 +97,8 @@ class Held(Struct):
     expires_at: float
     contacted: bool = False
     """Whether the endpoint is known to have answered."""
+    since: Moment | None = None
+    """Of a stream, when its head had come: what that says of the limits is learned at its end."""
 
 
 class VendorState:

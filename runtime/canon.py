@@ -237,8 +237,8 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     midstream: Midstream | None = None
     """What becomes of a stream that breaks after content was delivered; None: as the route or mode says."""
     extra: dict[str, dict[str, Any]] = {}
-    """Per wire format (`chat_completions`, `messages`, `responses`, `generate_content`): top-level fields of the
-    body that have no canonical word. They are sent to vendors of that format and to no others."""
+    """Per wire format (`chat_completions`, `messages`, `responses`, `generate_content`, `cohere_chat`): top-level fields of
+    the body that have no canonical word. They are sent to vendors of that format and to no others."""
 
 
 # --- usage --------------------------------------------------------------------------------------

@@ -231,7 +231,7 @@ class Journey:
                 first_token=None if attempt is None else attempt.first_token,
                 seconds=0.0 if attempt is None else attempt.seconds,
                 request_seconds=trio.current_time() - self.begun,
-                spent=Spent() if attempt is None else attempt.spent,
+                spent=Spent() if attempt is None else attempt.bill.spent,
                 streamed=self.stream,
                 attempt=len(self.records),
                 last=last,
@@ -327,8 +327,9 @@ class Journey:
 
     def reply(self, attempt: Attempt, completion: Completion) -> Reply:
         """The answer, with how it came about. `attempt` brought it, or the end of it."""
-        costs = [record.cost for record in self.records]
-        known = [cost for cost in costs if cost is not None]
+        cost: Decimal | None = Decimal(0)
+        for record in self.records:
+            cost = None if cost is None or record.cost is None else cost + record.cost
         return Reply(
             completion=completion,
             request_id=self.request_id,
@@ -336,7 +337,7 @@ class Journey:
             deployment=attempt.deployment.name,
             model=attempt.deployment.model.name,
             attempts=self.attempts,
-            cost=sum(known, Decimal(0)) if len(known) == len(costs) else None,
+            cost=cost,
             seconds=trio.current_time() - self.begun,
             first_token=attempt.first_token,
             dropped=attempt.dropped,

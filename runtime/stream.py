@@ -199,7 +199,7 @@ class EventStream:
         kind: type[Seam | Restarted] = Restarted
         if self._written is not None:
             kind = Seam
-            self._before = total(self._before, broken.spent)
+            self._before = total(self._before, broken.bill.spent)
             self._joint = Joint(self._written, self._before)
         else:
             self._assembler = Assembler()

@@ -14,7 +14,13 @@ from .corpus.judgements import failures, judged
 
 pytestmark = [needs_corpus, pytest.mark.slow]
 
-DIALECTS = {"anthropic": "anthropic", "gemini": "google", "vertex": "google", "azure-openai": "azure"}
+DIALECTS = {
+    "anthropic": "anthropic",
+    "gemini": "google",
+    "vertex": "google",
+    "azure-openai": "azure",
+    "cohere": "cohere",
+}
 """Vendors that a dialect of their own speaks to; the others are reached through `dialect = "openai"`."""
 
 RESPONSES = {"azure-openai": "azure-responses", "azure-ai": "azure-responses"}

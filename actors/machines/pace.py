@@ -10,7 +10,7 @@ The median is computed anew at most every few seconds: it moves slowly, and a re
 
 import math
 
-from .quantiles import RecentSketch
+from .recent import RecentSketch
 
 HOUR = 3600.0
 _REFRESH = 10.0

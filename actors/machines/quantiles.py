@@ -5,9 +5,6 @@ Theory. Buckets grow geometrically: bucket i holds values in (g**(i-1), g**i] wi
 J. Rim, H. Lee, "DDSketch: A Fast and Fully-Mergeable Quantile Sketch with Relative-Error Guarantees", VLDB 2019).
 Two sketches add up by adding counts, without further error. The range is clamped to 0.1 ms - 28 h, which bounds a
 sketch to about 520 buckets; only those in use exist. The values need not be seconds: whatever lies in that range will do.
-
-What was seen *lately* are two sketches: one that fills, and the one before it. Every `span / 2` the older is dropped, so
-that a reading covers between half of the span and all of it.
 """
 
 import math
@@ -69,46 +66,3 @@ class LatencySketch(Struct):
             self.buckets[key] = self.buckets.get(key, 0) + amount
         self.count += other.count
         self.sum += other.sum
-
-
-class RecentSketch:
-    """What was observed over the last `span` seconds, or at least over half of them."""
-
-    __slots__ = ("_before", "_half", "_present", "_tick")
-
-    def __init__(self, span: float) -> None:
-        if not 0 < span < math.inf:
-            raise ValueError(f"a span is positive and finite, got {span}")
-        self._half = span / 2
-        self._tick = -(2**62)
-        self._present = LatencySketch()
-        self._before = LatencySketch()
-
-    def observe(self, value: float, now: float) -> None:
-        """Count one value seen at `now`."""
-        tick = int(now // self._half)
-        if tick > self._tick:
-            self._before = self._present if tick == self._tick + 1 else LatencySketch()
-            self._present = LatencySketch()
-            self._tick = tick
-        self._present.observe(value)
-
-    def count(self, now: float) -> int:
-        """How many values a reading at `now` is made of."""
-        return sum(sketch.count for sketch in self._live(now))
-
-    def quantile(self, q: float, now: float) -> float | None:
-        """The value of rank `floor(q * (count - 1))`, within 2 %; None if nothing was seen lately."""
-        live = self._live(now)
-        if len(live) == 1:
-            return live[0].quantile(q)
-        both = LatencySketch()
-        for sketch in live:
-            both.merge(sketch)
-        return both.quantile(q)
-
-    def _live(self, now: float) -> list[LatencySketch]:
-        """The sketches that are recent at `now`. Reading drops none."""
-        passed = int(now // self._half) - self._tick
-        sketches = [self._present, self._before] if passed <= 0 else [self._present] if passed == 1 else []
-        return [sketch for sketch in sketches if sketch.count]

@@ -39,6 +39,11 @@ class RecentSketch:
         """How many it holds at `now`."""
         return sum([sketch.count for sketch in self._held(now)])
 
+    def quantile(self, q: float, now: float) -> float | None:
+        """The value of rank `floor(q * (count - 1))`, within 2 %; None if nothing was seen lately."""
+        held = self._held(now)
+        return (held[0] if len(held) == 1 else self.sketch(now)).quantile(q)
+
     def sketch(self, now: float) -> LatencySketch:
         """All it holds at `now`, as a sketch of its own."""
         merged = LatencySketch()

@@ -15,7 +15,7 @@ import math
 
 from msgspec import Struct
 
-from .quantiles import RecentSketch
+from .recent import RecentSketch
 
 _LIFE = 600.0
 """Seconds in which an observation loses all but 1/e of its weight."""

@@ -27,10 +27,16 @@ class Exchange:
         meter: Meter,
         admission: Admission | None,
         on_end: Callable[[Attempt], None] | None,
+        text: str = "",
+        reports_usage: bool = True,
     ) -> None:
         self.attempt = attempt
         self.step = step
         self.plan = plan
+        self.text = text
+        """What the whole answer says."""
+        self.reports_usage = reports_usage
+        """Whether its end is to tell what was used."""
         self._meter = meter
         self._admission = admission
         self._on_end = on_end

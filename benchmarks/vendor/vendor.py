@@ -190,7 +190,9 @@ class ScriptedVendor:
         )
         self.meter.begin(attempt)
         made = self._plan(step, spoken, asked, said, attempt, key, rng)
-        return Exchange(attempt, step, made, self.meter, admission, self.on_end)
+        told = asked.include_usage and "usage" not in step.omit
+        text = "".join(said.pieces)
+        return Exchange(attempt, step, made, self.meter, admission, self.on_end, text, told)
 
     # --- deciding ---------------------------------------------------------------------------
 

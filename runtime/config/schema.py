@@ -38,6 +38,7 @@ __all__ = [
     "TargetTable",
     "Timeouts",
     "Vendor",
+    "Waiting",
 ]
 
 Name: TypeAlias = Annotated[str, Meta(pattern=r"^[^\s/#][^\s#]*$", max_length=128)]
@@ -164,6 +165,9 @@ class Vendor(Table, frozen=True, kw_only=True):
     """One vendor, or one account with it."""
 
     name: Name
+    catalogue: str | None = None
+    """The vendor that it is, as `llm-dispatcher vendors` lists them: what is not written here is taken from there. None: the
+    one of the same name, if no address is written."""
     dialect: str = "openai"
     base_url: str = ""
     api_key: str | None = None
@@ -289,6 +293,18 @@ class Streams(Table, frozen=True, kw_only=True):
     """How long the first content is held back, at most 0.5 s: a break meanwhile is made good unseen."""
 
 
+class Waiting(Table, frozen=True, kw_only=True):
+    """Requests that a limit keeps back, and that could still be answered in time, wait in line: one line for each set of
+    deployments that can serve them. Tenants (a request's `user`) take turns."""
+
+    requests: Annotated[int, Meta(ge=1)] = 256
+    """In one line, at most; more are refused with 429 and the time at which to come again."""
+    bytes: ByteCount = ByteCount(64 * 2**20)
+    """Of requests in one line, at most."""
+    weights: dict[str, Annotated[float, Meta(gt=0)]] = {}
+    """A tenant's share relative to that of others, which is 1."""
+
+
 class Breaker(Table, frozen=True, kw_only=True):
     """When a deployment that fails is left alone, and for how long."""
 
@@ -340,6 +356,8 @@ class Server(Table, frozen=True, kw_only=True):
     moved less than that is cut off."""
     default_criticality: Criticality = "critical"
     """The class of requests without the header `x-dispatch-criticality`."""
+    orders: Literal["loopback", "any"] = "loopback"
+    """From whom operators' orders (`POST /v1/orders`) are taken: from this machine only, or from anybody who can connect."""
     overload: Overload = Overload()
     drain: Seconds = Seconds(120)
     """After SIGTERM or Ctrl-C: how long running requests may go on. A second signal stops at once."""
@@ -365,6 +383,7 @@ class Config(Table, frozen=True, kw_only=True):
     retry: Retry = Retry()
     hedging: Hedging = Hedging()
     streams: Streams = Streams()
+    waiting: Waiting = Waiting()
     breaker: Breaker = Breaker()
     supervision: Supervision = Supervision()
     policy: str = "priority"

@@ -35,6 +35,7 @@ DIALECTS: Final[dict[str, str]] = {
     "azure-responses": "azure_responses:AzureResponses",
     "anthropic": "anthropic:Anthropic",
     "google": "google:Google",
+    "cohere": "cohere:Cohere",
 }
 """Name in the configuration -> module and class. Imported when first used."""
 

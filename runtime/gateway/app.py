@@ -8,6 +8,7 @@ that (`EXTENSION`), else by a task here that listens for the disconnection.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 import structlog
@@ -16,6 +17,7 @@ import trio
 from ..dialects.base import InvalidBody
 from ..dispatcher import Dispatcher
 from ..errors import DispatchError
+from ..orders import OrderRefused
 from . import admin
 from .admission import Admission
 from .chat import chat_completions
@@ -23,6 +25,7 @@ from .count_tokens import count_tokens
 from .failures import failure_of, headers_of
 from .http import BodyTooLarge, ClientGone, Exchange, Receive, Report, Scope, Send, encode
 from .messages import messages
+from .orders import orders
 from .responses import responses, stored_response
 from .styles import ANTHROPIC, OPENAI, Failure, Style, style_of_client
 
@@ -42,9 +45,13 @@ ENDPOINTS: Final[dict[str, dict[str, Endpoint]]] = {
     "/v1/responses": {"POST": responses},
     "/v1/models": {"GET": admin.models},
     "/v1/stats": {"GET": admin.stats},
+    "/v1/orders": {"POST": orders},
     "/health": {"GET": admin.health},
     "/ready": {"GET": admin.ready},
 }
+
+_NEVER_SHED: Final = frozenset({orders})
+"""Endpoints that are answered in every overload: an order may be what ends it."""
 
 BELOW: Final[dict[str, dict[str, Endpoint]]] = {
     "/v1/responses/": {"GET": stored_response, "POST": stored_response, "DELETE": stored_response},
@@ -80,6 +87,10 @@ class Gateway:
             return
         style = STYLES.get(scope["path"].rstrip("/")) or style_of_client(dict(scope["headers"]))
         exchange = Exchange(scope, receive, send, self._dispatcher.new_request_id(), style, self.reports)
+        with suppress(ClientGone):
+            await self._serve(scope, exchange)
+
+    async def _serve(self, scope: Scope, exchange: Exchange) -> None:
         endpoint = await self._find(scope, exchange)
         if endpoint is None:
             return
@@ -134,7 +145,7 @@ class Gateway:
     async def _answer(self, endpoint: Endpoint, exchange: Exchange) -> None:
         """Run the endpoint, and turn what it raises into an answer if none has begun."""
         try:
-            if exchange.scope["method"] == "POST":
+            if exchange.scope["method"] == "POST" and endpoint not in _NEVER_SHED:
                 self._admission.admit(exchange)
             await endpoint(self._dispatcher, exchange)
         except DispatchError as error:
@@ -145,12 +156,14 @@ class Gateway:
             )
         except InvalidBody as error:
             await _refuse(exchange, 400, str(error), "invalid_request", param=error.param)
+        except OrderRefused as error:
+            await _refuse(exchange, error.status, error.message, error.code, param=error.param)
         except BodyTooLarge:
             most = int(self._dispatcher.config.server.max_body)
             message = f"the body is larger than {most} bytes (server.max_body)"
             await _refuse(exchange, 413, message, "body_too_large")
         except ClientGone:
-            return
+            raise
         except Exception as error:
             log.exception("endpoint failed", path=exchange.scope["path"], request_id=exchange.request_id)
             if exchange.started:

@@ -39,7 +39,7 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:\-]{1,128}")
 
 
 class ClientGone(Exception):
-    """The client left before its request was complete."""
+    """The client left before its request, or the answer to it, was complete."""
 
 
 class BodyTooLarge(Exception):
@@ -106,7 +106,7 @@ class Exchange:
                 *(headers or ()),
             ],
         )
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        await self._tell({"type": "http.response.body", "body": body, "more_body": False})
 
     async def start(self, status: int, headers: Headers, farewell: Callable[[], bytes] | None = None) -> None:
         """Send the head of an answer; `write` and `end` send its body.
@@ -122,12 +122,19 @@ class Exchange:
         }
         if farewell is not None and FAREWELL in self.scope.get("extensions", {}):
             message[FAREWELL] = farewell
-        await self._send(message)
+        await self._tell(message)
 
     async def write(self, piece: bytes) -> None:
         """Send a piece of the body."""
-        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        await self._tell({"type": "http.response.body", "body": piece, "more_body": True})
 
     async def end(self, piece: bytes = b"") -> None:
         """Send the last piece of the body."""
-        await self._send({"type": "http.response.body", "body": piece, "more_body": False})
+        await self._tell({"type": "http.response.body", "body": piece, "more_body": False})
+
+    async def _tell(self, message: dict[str, Any]) -> None:
+        try:
+            await self._send(message)
+        except OSError as error:
+            # So ASGI has it: a server's `send` raises an OSError of its own when the client has left.
+            raise ClientGone from error

@@ -1,10 +1,11 @@
 """What can go wrong on the way to a vendor, in httpx's terms.
 
 httpx's exceptions are the interface of any transport; this is the one place that turns the faults
-of trio, sockets and TLS into them. Four kinds matter more to a dispatcher than httpx distinguishes:
+of trio, sockets and TLS into them. Five kinds matter more to a dispatcher than httpx distinguishes:
 
     ConnectError
       + NameNotResolved      no address for the name: nothing was sent, perhaps our own network is ill
+      + ConnectionRefused    nobody listens there, but somebody said so: our own network is well
       + TLSFailed            the peer was reached, but not trusted: another try will not help
     RemoteProtocolError
       + StaleConnection      a kept connection was closed before the answer began: try a new one
@@ -24,6 +25,10 @@ BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 
 class NameNotResolved(httpx.ConnectError):
     """The host name has no address that we could find out."""
+
+
+class ConnectionRefused(httpx.ConnectError):
+    """The host answered, with a refusal."""
 
 
 class TLSFailed(httpx.ConnectError):
@@ -46,7 +51,17 @@ def dial_failed(error: Exception, host: str, port: int) -> httpx.ConnectError:
     """The error for a peer that could not be reached."""
     if isinstance(error, (socket.gaierror, UnicodeError)):
         return NameNotResolved(f"cannot resolve {host!r}: {error}")
-    return httpx.ConnectError(f"cannot connect to {host}:{port}: {error}")
+    kind = ConnectionRefused if _refused(error) else httpx.ConnectError
+    return kind(f"cannot connect to {host}:{port}: {error}")
+
+
+def _refused(error: BaseException | None) -> bool:
+    """Whether some address of the host refused; trio tries all of them, and groups what they said."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(_refused(each) for each in error.exceptions)
+    return isinstance(error, ConnectionRefusedError) or (
+        isinstance(error, OSError) and error.__cause__ is not None and _refused(error.__cause__)
+    )
 
 
 def handshake_failed(error: Exception, host: str) -> httpx.ConnectError:

@@ -11,6 +11,7 @@ import trio
 from llm_dispatcher.actors.mailbox import (
     ActorCrashed,
     Ask,
+    Departed,
     Forward,
     Mailbox,
     MailboxClosed,
@@ -146,6 +147,26 @@ async def test_a_suspended_mailbox_refuses_asks_and_keeps_tells(nursery: trio.Nu
     assert actor.seen[:2] == [Note("before"), Note("during")]
 
 
+async def test_what_waits_when_a_mailbox_is_suspended_can_be_handed_on(nursery: trio.Nursery) -> None:
+    mailbox, other = Mailbox[Any]("down"), Mailbox[Any]("other")
+    nursery.start_soon(serve, other, Doubler())
+    found: list[object] = []
+
+    async def ask(number: int) -> None:
+        try:
+            answer: int = await mailbox.ask(Double(number))
+            found.append(answer)
+        except ActorCrashed as lost:
+            found.append(type(lost))
+
+    for number in (1, 2):
+        nursery.start_soon(ask, number)
+    await trio.testing.wait_all_tasks_blocked()
+    mailbox.suspend(lambda message: Forward(other, message) if message.number == 2 else None)
+    await trio.testing.wait_all_tasks_blocked()
+    assert set(found) == {ActorCrashed, 4}
+
+
 async def serve_briefly(mailbox: Mailbox[Any]) -> None:
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
@@ -162,9 +183,13 @@ class Patient:
         self.waiting: dict[int, float] = {}
         self.left: list[int] = []
 
-    def handle(self, message: Double | Note, now: float) -> Park | None:
+    def handle(self, message: Double | Note | Departed, now: float) -> Park | None:
         if isinstance(message, Note):
             raise RuntimeError(message.text)
+        if isinstance(message, Departed):
+            del self.waiting[message.ticket]
+            self.left.append(message.ticket)
+            return None
         self.waiting[message.number] = now + message.number
         return Park(message.number)
 
@@ -176,10 +201,7 @@ class Patient:
         for number, due in sorted(self.waiting.items()):
             if due <= now:
                 del self.waiting[number]
-                if self.mailbox.waits(number):
-                    yield number, 10 * number
-                else:
-                    self.left.append(number)
+                yield number, 10 * number
 
 
 async def patient(nursery: trio.Nursery) -> tuple[Mailbox[Any], Patient]:
@@ -205,15 +227,17 @@ async def test_a_parked_asker_is_answered_when_its_time_has_come(
     assert mailbox.statistics().parked == mailbox.statistics().open_asks == 0
 
 
-async def test_a_parked_asker_that_leaves_is_not_answered(
+async def test_a_parked_asker_that_leaves_takes_its_letter_along_and_the_actor_is_told(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     mailbox, actor = await patient(nursery)
     with trio.move_on_after(1):
         await mailbox.ask(Double(2))
-    assert await mailbox.ask(Double(3)) == 30
-    assert actor.left == [2]
     assert mailbox.statistics().parked == 0
+    assert not mailbox.waits(2)
+    await trio.testing.wait_all_tasks_blocked()
+    assert (actor.left, actor.waiting) == ([2], {})
+    assert await mailbox.ask(Double(3)) == 30
 
 
 async def test_a_busy_mailbox_does_not_keep_its_actor_asleep(
@@ -265,7 +289,9 @@ async def test_parked_askers_learn_of_the_end(nursery: trio.Nursery, autojump_cl
     assert trio.current_time() == 1
 
 
-async def test_a_message_that_crashes_two_lives_is_refused(nursery: trio.Nursery) -> None:
+async def test_a_message_that_crashes_two_lives_is_refused_for_a_while(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
     mailbox = Mailbox[Any]("doubler")
     for _ in range(2):
         assert mailbox.takes(Double(-1))
@@ -279,6 +305,8 @@ async def test_a_message_that_crashes_two_lives_is_refused(nursery: trio.Nursery
     nursery.start_soon(swallow, mailbox)
     assert await mailbox.ask(Double(1)) == 2
     assert mailbox.statistics().poisonous == 1
+    await trio.sleep(301)
+    assert mailbox.takes(Double(-1))
 
 
 async def swallow(mailbox: Mailbox[Any]) -> None:
@@ -287,3 +315,22 @@ async def swallow(mailbox: Mailbox[Any]) -> None:
         await serve(mailbox, Doubler())
     except ValueError:
         mailbox.crashed()
+
+
+async def test_a_life_that_begins_after_the_end_is_over_at_once() -> None:
+    mailbox = Mailbox[Any]("doubler")
+    mailbox.close()
+    await serve(mailbox, Doubler())
+
+
+async def test_a_busy_actor_lets_other_tasks_have_their_turn(nursery: trio.Nursery) -> None:
+    mailbox, actor = Mailbox[Any]("doubler"), Doubler()
+    for number in range(100):
+        mailbox.tell(Note(str(number)))
+    nursery.start_soon(serve, mailbox, actor)
+    seen = []
+    while len(actor.seen) < 100:
+        seen.append(len(actor.seen))
+        await trio.lowlevel.checkpoint()
+    assert len(seen) > 5
+    assert [note.text for note in actor.seen] == [str(number) for number in range(100)]

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from llm_dispatcher.actors.mailbox import Forward, Mailbox, Park
+from llm_dispatcher.actors.mailbox import Departed, Forward, Mailbox, Park
 from llm_dispatcher.actors.messages import (
     Cause,
     Declined,
@@ -133,6 +133,17 @@ def test_nobody_overtakes_those_who_wait() -> None:
     # Other deployments have a line of their own, and a repetition does not begin at the end of one.
     assert isinstance(house.handle(route(model="a/m"), 1.0), Forward)
     assert isinstance(house.handle(route(tried=("a/m",)), 1.0), Forward)
+
+
+def test_who_has_left_the_line_is_not_called() -> None:
+    mailbox, house = mailbox_and_router()
+    refused = (Refused("a/m", Cause.LIMITED, 9.0, pace=1.0),)
+    parked = house.handle(Declined(route(), ("a/m", "b/m"), 2, refused), 0.0)
+    assert isinstance(parked, Park)
+    mailbox.waiting.add(parked.ticket)
+    assert house.handle(Departed(parked.ticket), 1.0) is None
+    assert list(house.wake(9.0)) == []
+    assert house.wake_at == math.inf
 
 
 def test_who_is_called_too_early_keeps_his_place() -> None:

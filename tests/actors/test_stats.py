@@ -38,11 +38,9 @@ class Desk:
         return found
 
     def rankings(self) -> Rankings:
-        letters = self.router.letters()
         newest = None
-        for _ in range(self.router.statistics().waiting):
-            newest = letters.receive_nowait().message
-        letters.close()
+        while (letter := self.router.take()) is not None:
+            newest = letter.message
         assert isinstance(newest, Rankings)
         return newest
 

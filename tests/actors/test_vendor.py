@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from llm_dispatcher.actors.faults import FaultClass
 from llm_dispatcher.actors.gauge import LimitSpec
-from llm_dispatcher.actors.messages import Cause, FirstContent, Lease, Refused, Used
+from llm_dispatcher.actors.messages import (
+    Cause,
+    FirstContent,
+    Headroom,
+    Lease,
+    Refused,
+    Remaining,
+    Used,
+)
 
 from tests.fakes.vendor_house import VendorHouse
 
@@ -83,6 +91,17 @@ def test_a_rate_limit_cools_the_deployment_down_and_a_shorter_hint_does_not_shor
     assert house.refusal() == Refused("v/a", Cause.COOLING, 20.0)
     assert house.lease(patience=30.0).start_at == 20
     house.lease("v/b")
+
+
+def test_an_overloaded_vendor_is_left_alone_for_as_long_as_it_asks() -> None:
+    house = VendorHouse()
+    house.settle(house.lease(), FaultClass.OVERLOADED, status=529, retry_at=20.0)
+    refusal = house.refusal()
+    assert (refusal.cause, refusal.until) == (Cause.COOLING, 20.0)
+    # One failure opens no circuit, and without a time there is nothing to wait for.
+    other = VendorHouse()
+    other.settle(other.lease(), FaultClass.OVERLOADED, status=529)
+    other.lease()
 
 
 def test_a_refused_key_closes_the_account_for_longer_each_time() -> None:
@@ -212,3 +231,26 @@ class VendorUnderLoad(RuleBasedStateMachine):
 
 TestVendorUnderLoad = VendorUnderLoad.TestCase
 TestVendorUnderLoad.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_what_an_answers_head_says_of_the_limits_is_kept_to() -> None:
+    house = VendorHouse()
+    told = Headroom({"requests": Remaining(limit=60.0, remaining=1.0, reset=59.0)})
+    house.settle(house.lease(), headroom=told)
+    house.lease()
+    assert house.refusal().cause is Cause.LIMITED
+    house.lease("v/b")
+
+
+def test_what_was_left_when_a_long_stream_began_is_not_taken_for_what_is_left_now() -> None:
+    house = VendorHouse()
+    stream = house.lease()
+    house.content(stream)
+    for _ in range(3):
+        house.settle(house.lease())
+    told = Headroom({"requests": Remaining(limit=60.0, remaining=5.0, reset=55.0)})
+    house.now = 300.0
+    house.settle(stream, committed=True, headroom=told)
+    # The minute has long begun anew.
+    for _ in range(6):
+        house.lease()

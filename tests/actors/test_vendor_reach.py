@@ -174,3 +174,10 @@ def test_a_standing_says_why_and_for_how_long() -> None:
     stands = standing(house).deployments
     assert stands["v/a"].last_transition == "closed -> open: consecutive"
     assert (stands["v/b"].closed_because, stands["v/b"].closed_for) == (Cause.COOLING.value, 7.0)
+
+
+def test_a_refusal_at_the_address_shows_that_our_own_network_is_well() -> None:
+    house = VendorHouse(consecutive=1)
+    house.settle(house.lease(), FaultClass.TLS, sent=False, answered=True)
+    assert house.heard(Contact) == []
+    assert standing(house).endpoint == "open"

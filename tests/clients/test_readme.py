@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from .conftest import COMMAND, Daemon
@@ -44,7 +46,7 @@ def run(command: list[str]) -> str:
 
 def test_the_examples_are_the_ones_tested_here() -> None:
     assert len(blocks("python")) == 3
-    assert len(blocks("sh")) == 3
+    assert len(blocks("sh")) == 4
 
 
 def test_the_two_commands_exist() -> None:
@@ -64,6 +66,37 @@ def test_the_commands_work() -> None:
         words = line.partition("#")[0].replace('"', "").split()
         assert words[0] == "llm-dispatcher"
         assert run([*COMMAND, *words[1:]])
+
+
+def test_a_setup_can_be_tried_with_a_vendor_that_fails(tmp_path: Path) -> None:
+    port = free_port()
+    configure, simulate, serve = (
+        line.partition(" #")[0].strip(" &") for line in blocks("sh")[3].splitlines()
+    )
+    words, _, file = configure.partition(" > ")
+    assert serve == f"llm-dispatcher serve --config {file}"
+    config = tmp_path / file
+    config.write_text(run([*COMMAND, *words.split()[1:], "--port", str(port)]), encoding="utf-8")
+    with subprocess.Popen(
+        [*COMMAND, *simulate.split()[1:], "--port", str(port)], env=CLEAN, stdout=subprocess.DEVNULL
+    ) as vendor:
+        running = Daemon(config, "--port", "0")
+        try:
+            body = {"model": "auto", "messages": [{"role": "user", "content": "Hello"}]}
+            answers = [
+                httpx.post(f"{running.url}/chat/completions", json=body, timeout=30).status_code
+                for _ in range(3)
+            ]
+            assert 200 in answers
+        finally:
+            running.close()
+            vendor.terminate()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])

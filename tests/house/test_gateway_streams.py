@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 import trio
 from llm_dispatcher.runtime import Dispatcher
 from llm_dispatcher.runtime.gateway.app import EXTENSION, Gateway
@@ -17,14 +18,23 @@ from tests.fakes.scripted import ScriptedTransport, answer, config, status, stre
 
 
 class Client:
-    """Sends one chat request over ASGI, and keeps what comes back. `pause`: seconds that it takes for each piece."""
+    """Sends one chat request over ASGI, and keeps what comes back. `pause`: seconds that it takes for each piece;
+    `takes`: after so many it has left."""
 
-    def __init__(self, *, pause: float = 0.0, headers: Mapping[str, str] | None = None, **body: Any) -> None:
+    def __init__(
+        self,
+        *,
+        pause: float = 0.0,
+        takes: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        **body: Any,
+    ) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.pieces: list[bytes] = []
         self.ended = False
         self._pause = pause
+        self._takes = takes
         chat = {"model": "m", "messages": [{"role": "user", "content": "hello"}], "stream": True, **body}
         self._body = msgspec.json.encode(chat)
         self._headers = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
@@ -33,6 +43,8 @@ class Client:
         return {"type": "http.request", "body": self._body, "more_body": False}
 
     async def send(self, message: dict[str, Any]) -> None:
+        if self._takes is not None and len(self.pieces) >= self._takes:
+            raise ConnectionResetError("the client has left")
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.headers = {name.decode(): value.decode() for name, value in message["headers"]}
@@ -122,6 +134,24 @@ async def test_a_client_that_stops_reading_is_cut_at_its_deadline(autojump_clock
     await client.run(config("a"), {"a": a})
     assert trio.current_time() == pytest.approx(40.2, abs=0.05)
     assert not client.ended
+
+
+@pytest.mark.parametrize(
+    ("takes", "streamed", "answers"),
+    [
+        (0, True, status(400)),
+        (0, True, stream("hi")),
+        (2, True, stream("a", "b", "c")),
+        (0, False, answer("hi")),
+    ],
+)
+async def test_a_client_that_leaves_while_it_is_written_to_is_no_failure_of_ours(
+    autojump_clock: MockClock, takes: int, streamed: bool, answers: Any
+) -> None:
+    client = Client(takes=takes, stream=streamed)
+    with structlog.testing.capture_logs() as logs:
+        await client.run(config("a"), {"a": ScriptedTransport(answers)})
+    assert [each for each in logs if each["log_level"] == "error"] == []
 
 
 @pytest.mark.parametrize("streamed", [False, True])

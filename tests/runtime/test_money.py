@@ -68,6 +68,14 @@ def test_what_turned_out_not_to_have_been_sent_is_released() -> None:
     assert made.state is BillState.RELEASED
 
 
+def test_a_refusal_within_an_answer_that_had_begun_is_not_free() -> None:
+    made = sent()
+    made.accept()
+    spent = made.settle(fault(FaultClass.OVERLOADED), complete=False)
+    assert made.state is BillState.ESTIMATED
+    assert (spent.cost, spent.ceiling) == (dollars(100, 0), dollars(1000, 500))
+
+
 @pytest.mark.parametrize(
     ("kind", "status", "state"),
     [
@@ -94,6 +102,14 @@ def test_a_failure_without_content_is_free_only_where_that_is_certain(
     assert made.state is state
     assert spent.ceiling == (0 if state is BillState.RELEASED else dollars(1000, 500))
     assert (made.used() is None) == (state is BillState.UNKNOWN)
+
+
+def test_an_overload_told_within_an_answer_may_have_cost_the_input() -> None:
+    made = sent()
+    made.accept()
+    spent = made.settle(fault(FaultClass.OVERLOADED), complete=False)
+    assert made.state is BillState.ESTIMATED
+    assert (spent.cost, spent.ceiling) == (dollars(100, 0), dollars(1000, 500))
 
 
 def test_an_interrupted_answer_costs_its_input_and_what_had_passed() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from llm_dispatcher.actors.limits import LIMIT_MODELS
-from llm_dispatcher.actors.vendor import VendorSpec
+from llm_dispatcher.actors.vault import VendorSpec
 from llm_dispatcher.runtime.config import load_mapping
 from llm_dispatcher.runtime.plan import limit_model, plan_deployments, vendor_spec
 

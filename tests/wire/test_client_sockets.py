@@ -20,6 +20,7 @@ from llm_dispatcher.runtime.wire.client import (
     TrioTransport,
     dial_unix,
 )
+from llm_dispatcher.runtime.wire.client_errors import ConnectionRefused
 
 from tests.wire.client_peers import (
     OK,
@@ -166,13 +167,13 @@ async def test_a_peer_that_stops_reading_is_a_write_timeout() -> None:
         assert opened(transport) == 0
 
 
-async def test_nobody_listening_is_a_connect_error_and_no_tls_failure() -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_nobody_listening_is_a_refusal_and_no_tls_failure(host: str) -> None:
     listener, port = await listen()
     await listener.aclose()
     async with TrioTransport() as transport:
-        with pytest.raises(httpx.ConnectError) as caught:
-            await fetch(transport, post(url=f"https://127.0.0.1:{port}/"))
-        assert not isinstance(caught.value, (TLSFailed, NameNotResolved))
+        with pytest.raises(ConnectionRefused):
+            await fetch(transport, post(url=f"https://{host}:{port}/"))
 
 
 class NoSuchName(trio.abc.HostnameResolver):

@@ -45,7 +45,7 @@ def test_what_takes_long_for_long_prompts_does_not_make_short_ones_quick() -> No
     assert pace.is_slow(0, 100, 0)
 
 
-def test_nothing_is_slow_before_it_is_known_what_is_usual() -> None:
+def test_nothing_is_slow_previous_it_is_known_what_is_usual() -> None:
     pace = Pace()
     for _ in range(19):
         pace.observe(0, 0.5, 0)
@@ -55,7 +55,7 @@ def test_nothing_is_slow_before_it_is_known_what_is_usual() -> None:
     assert pace.is_slow(0, 100, 10)
 
 
-def test_a_vendor_that_slows_down_is_seen_before_it_becomes_the_usual() -> None:
+def test_a_vendor_that_slows_down_is_seen_previous_it_becomes_the_usual() -> None:
     pace, now, slow = settled_pace(3.0), 0.0, 0
     for _ in range(15):
         now += 1
@@ -74,7 +74,7 @@ def test_it_stays_small_whatever_it_sees() -> None:
     pace, rng = Pace(), random.Random(1)
     for number in range(20_000):
         pace.observe(number % 4, rng.lognormvariate(0, 3), number / 10)
-    kept = [sketch for each in pace._sketches for sketch in (each._present, each._before)]
+    kept = [sketch for each in pace._sketches for sketch in (each._current, each._previous)]
     assert all(len(sketch.buckets) <= 520 for sketch in kept)
 
 

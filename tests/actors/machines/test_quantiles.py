@@ -11,7 +11,6 @@ from llm_dispatcher.actors.machines.quantiles import (
     RELATIVE_ERROR,
     SHORTEST,
     LatencySketch,
-    RecentSketch,
 )
 
 LATENCIES = st.floats(SHORTEST, LONGEST)
@@ -74,35 +73,3 @@ def test_nonsense_is_refused() -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         sketch.quantile(1.5)
     assert sketch == LatencySketch()
-
-
-@given(
-    samples=st.lists(st.tuples(st.sampled_from([0.0, 1.0, 20.0, 31.0, 90.0]), LATENCIES), max_size=40),
-    q=QUANTILES,
-)
-def test_what_is_recent_covers_at_least_half_of_the_span_and_at_most_all(
-    samples: list[tuple[float, float]], q: float
-) -> None:
-    recent, now, seen = RecentSketch(60), 0.0, list[tuple[float, float]]()
-    for step, value in samples:
-        now += step
-        recent.observe(value, now)
-        seen.append((now, value))
-        half = now // 30
-        live = sorted(each for at, each in seen if at // 30 >= half - 1)
-        assert sum(1 for at, _ in seen if at > now - 30) <= recent.count(now) == len(live)
-        assert len(live) <= sum(1 for at, _ in seen if at >= now - 60)
-        found = recent.quantile(q, now)
-        assert found is not None
-        true = live[math.floor(q * (len(live) - 1))]
-        assert abs(found - true) <= (RELATIVE_ERROR + 1e-9) * true
-
-
-def test_what_was_recent_is_gone_after_the_span_and_reading_does_not_remove_it() -> None:
-    recent = RecentSketch(60)
-    recent.observe(1.0, 0)
-    assert recent.quantile(0.5, 1000) is None
-    assert recent.count(1000) == 0
-    assert recent.count(59) == 1
-    with pytest.raises(ValueError, match="span"):
-        RecentSketch(0)

@@ -28,6 +28,7 @@ def test_it_holds_this_half_and_the_one_before(steps: list[tuple[float, float]],
     found = recent.sketch(now)
     assert found.buckets == expected.buckets
     assert found.count == recent.count(now) == expected.count
+    assert recent.quantile(0.5, now) == expected.quantile(0.5)
 
 
 def test_reading_changes_nothing() -> None:
