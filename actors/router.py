@@ -132,19 +132,7 @@ class Router:
     def _plan(self, selection: Selection, route: Route, now: float, queued: int) -> Declined:
         """Who is asked, in which order, as a request that nobody has declined yet."""
         view = self._view(route, now)
-        again = bool(route.tried) or route.hedge is not None
-        suited: list[Candidate] = []
-        refused: list[Refused] = []
-        for candidate in selection.candidates:
-            if candidate.deployment in route.tried or candidate.vendor == route.hedge:
-                continue
-            if not _suits(candidate, route):
-                refused.append(Refused(candidate.deployment, Cause.UNSUITED, math.inf))
-            elif again and late(candidate, view):
-                # A first attempt may be lucky; another one that will not end in time is money for nothing.
-                refused.append(Refused(candidate.deployment, Cause.LATE, math.inf))
-            else:
-                suited.append(candidate)
+        suited, refused = _suited(selection.candidates, view)
         plan = [candidate.deployment for candidate in self._order(suited, selection, view)]
         if route.again is not None:
             # The one that failed is asked again only when nobody else can help.
@@ -321,10 +309,29 @@ def _line_of(selection: Selection) -> tuple[str, ...]:
     return tuple(sorted([candidate.deployment for candidate in selection.candidates]))
 
 
-def _suits(candidate: Candidate, route: Route) -> bool:
-    if not route.needs <= candidate.capabilities:
-        return False
-    return candidate.context > route.larger_than and candidate.context >= route.input_tokens
+def _suited(candidates: Sequence[Candidate], view: View) -> tuple[list[Candidate], list[Refused]]:
+    """Those that can serve the request, and why each of the others cannot. Those tried before are in neither."""
+    route = view.route
+    needs, least = route.needs, max(route.input_tokens, route.larger_than + 1)
+    again = bool(route.tried) or route.hedge is not None
+    able = [each for each in candidates if each.context >= least and needs <= each.capabilities]
+    if not again and len(able) == len(candidates):
+        # Nearly always.
+        return able, []
+    suited: list[Candidate] = []
+    refused: list[Refused] = []
+    names = {each.deployment for each in able}
+    for candidate in candidates:
+        if candidate.deployment in route.tried or candidate.vendor == route.hedge:
+            continue
+        if candidate.deployment not in names:
+            refused.append(Refused(candidate.deployment, Cause.UNSUITED, math.inf))
+        elif again and late(candidate, view):
+            # A first attempt may be lucky; another one that will not end in time is money for nothing.
+            refused.append(Refused(candidate.deployment, Cause.LATE, math.inf))
+        else:
+            suited.append(candidate)
+    return suited, refused
 
 
 def _no_lease(refused: Sequence[Refused]) -> NoLease:

@@ -13,15 +13,20 @@ TYPICAL_OUTPUT = 300
 """Tokens that an answer has when nothing says how long it may be: a guess, the same for all candidates."""
 
 
-def expected_dollars(candidate: Candidate, view: View) -> float:
-    """What the request would cost there, in dollars; infinity where the price is unknown."""
-    if candidate.input_price is None or candidate.output_price is None:
-        return math.inf
+def expected_dollars(candidates: Sequence[Candidate], view: View) -> list[float]:
+    """What the request would cost with each, in dollars; infinity where the price is unknown."""
     route = view.route
+    tokens = route.input_tokens
     output = min(route.output_tokens or TYPICAL_OUTPUT, TYPICAL_OUTPUT)
-    return (route.input_tokens * candidate.input_price + output * candidate.output_price) / 1e6
+    return [
+        math.inf
+        if (price := candidate.input_price) is None or (output_price := candidate.output_price) is None
+        else (tokens * price + output * output_price) / 1e6
+        for candidate in candidates
+    ]
 
 
 def cheapest(candidates: Sequence[Candidate], view: View) -> list[Candidate]:
     """By expected price, the lowest first."""
-    return sorted(candidates, key=lambda candidate: expected_dollars(candidate, view))
+    dollars = expected_dollars(candidates, view)
+    return [candidates[index] for index in sorted(range(len(candidates)), key=dollars.__getitem__)]

@@ -71,7 +71,8 @@ def _dollars_saved(candidate: Candidate, next_best: Candidate, view: View, *, ca
     here, there = candidate.input_price, next_best.input_price
     if here is None or there is None or candidate.output_price is None or next_best.output_price is None:
         return 0.0
-    saved = expected_dollars(next_best, view) - expected_dollars(candidate, view)
+    dearer, cheaper = expected_dollars((next_best, candidate), view)
+    saved = dearer - cheaper
     if cached:
         saved += (1 - CACHED) * view.route.input_tokens * here / 1e6
     return saved

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .base import Candidate, View
+from .base import UNRANKED, Candidate, View
 from .cost import TYPICAL_OUTPUT, expected_dollars
 from .latency import expected_seconds
 
@@ -14,6 +14,8 @@ __all__ = ["balanced", "bargains", "best"]
 _QUALITY, _TIME, _MONEY, _FAILURES = 2.0, 0.5, 0.5, 2.0
 """How much each counts in `balanced`: 0.1 of quality is worth a factor of 1.5 in time or in money."""
 
+_LEAST = 1e-9
+"""Seconds and dollars are not taken for less: nothing has a logarithm."""
 _DEMANDING = frozenset({"tools", "vision", "long_context"})
 
 
@@ -38,25 +40,24 @@ def bargains(candidates: Sequence[Candidate], view: View) -> list[float]:
     """What each is worth, in the logarithms of `balanced`."""
     output = min(view.route.output_tokens or TYPICAL_OUTPUT, TYPICAL_OUTPUT)
     quality = _QUALITY * (2.0 if view.route.kinds & _DEMANDING else 1.0)
-    rankings = [view.ranking(candidate) for candidate in candidates]
-    times = [_log(expected_seconds(ranking, output)) for ranking in rankings]
-    money = [_log(expected_dollars(candidate, view)) for candidate in candidates]
-    usual_time, usual_money = _median(times), _median(money)
-    found = []
-    for candidate, ranking, time, price in zip(candidates, rankings, times, money, strict=True):
-        found.append(
-            quality * candidate.quality
-            - _TIME * (usual_time if time is None else time)
-            - _MONEY * (usual_money if price is None else price)
-            - _FAILURES * ranking.failures
-        )
-    return found
+    known = view.rankings
+    rankings = [known.get(candidate.deployment, UNRANKED) for candidate in candidates]
+    times = _logarithms(expected_seconds(rankings, output))
+    money = _logarithms(expected_dollars(candidates, view))
+    return [
+        quality * candidate.quality - _TIME * time - _MONEY * price - _FAILURES * ranking.failures
+        for candidate, ranking, time, price in zip(candidates, rankings, times, money, strict=True)
+    ]
 
 
-def _log(value: float | None) -> float | None:
-    return None if value is None or not 0 <= value < math.inf else math.log(max(value, 1e-9))
-
-
-def _median(values: Sequence[float | None]) -> float:
-    known = sorted(value for value in values if value is not None)
-    return known[len(known) // 2] if known else 0.0
+def _logarithms(values: Sequence[float | None]) -> list[float]:
+    """Those of `values`; where one is not known, the median of the known ones."""
+    known = [value for value in values if value is not None and 0 <= value < math.inf]
+    if known and min(known) < _LEAST:
+        known = [max(value, _LEAST) for value in known]
+    found = list(map(math.log, known))
+    if len(found) == len(values):
+        return found
+    usual = sorted(found)[len(found) // 2] if found else 0.0
+    logarithms = iter(found)
+    return [next(logarithms) if value is not None and 0 <= value < math.inf else usual for value in values]

@@ -53,13 +53,13 @@ def _alike(candidates: Sequence[Candidate], view: View) -> list[float]:  # noqa:
 def _seconds(candidates: Sequence[Candidate], view: View) -> list[float]:
     """Without what is in flight: that sends single requests elsewhere, and is no reason to move house."""
     output = min(view.route.output_tokens or TYPICAL_OUTPUT, TYPICAL_OUTPUT)
-    known = [expected_seconds(view.ranking(candidate), output) for candidate in candidates]
+    known = expected_seconds([view.ranking(candidate) for candidate in candidates], output)
     best = min([seconds for seconds in known if seconds is not None], default=1.0)
     return [best if seconds is None else seconds for seconds in known]
 
 
 def _dollars(candidates: Sequence[Candidate], view: View) -> list[float]:
-    return [expected_dollars(candidate, view) for candidate in candidates]
+    return expected_dollars(candidates, view)
 
 
 def _quality(candidates: Sequence[Candidate], view: View) -> list[float]:  # noqa: ARG001 - the signature of a standing

@@ -142,10 +142,10 @@ CANCELLATION: Final = (
         name="permit-asker-gone",
         breaks="a lease is granted to a caller who has left, and lost",
         file="actors/mailbox.py",
-        old="""                    if letter.forsaken:
-                        continue
-                    mailbox.in_hand""",
-        new="                    mailbox.in_hand",
+        old="""                if letter.forsaken:
+                    continue
+                mailbox.in_hand""",
+        new="                mailbox.in_hand",
         tests=("actors/test_mailbox.py::test_nothing_is_handled_for_an_asker_who_has_left",),
     ),
     Mutation(

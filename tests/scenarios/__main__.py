@@ -1,12 +1,10 @@
-"""Run the scenarios and print the table with what was measured: `python -m tests.scenarios [NUMBER ...]`."""
+"""Run the scenarios and print the table with what was measured: `python -m tests.scenarios [--full] [NUMBER ...]`."""
 
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 
-import structlog
 from rich.console import Console
 from rich.table import Table
 
@@ -35,8 +33,8 @@ def main() -> int:
     """The exit code: 1 if any figure is not as it should be."""
     parser = argparse.ArgumentParser(prog="python -m tests.scenarios", description=__doc__)
     parser.add_argument("numbers", nargs="*", metavar="NUMBER", help="rows to run; all if none is given")
+    parser.add_argument("--full", action="store_true", help="also at full size: takes some minutes")
     asked = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     table = Table("#", "fault", "expected", "measured", "", "s", show_lines=True)
     console, progress = Console(), Console(stderr=True)
     if not console.is_terminal:
@@ -44,6 +42,8 @@ def main() -> int:
     violated = 0
     for row in _rows(asked.numbers):
         for case in row.cases:
+            if case.full and not asked.full:
+                continue
             name = f"{row.number} {row.fault} {case.variant}".rstrip()
             with progress.status(f"{name} ..."):
                 outcome = run(case)

@@ -85,4 +85,5 @@ async def empty_answer(streamed: bool, **empty: Any) -> Figures:
         call = await here.call(hello(), streamed=streamed)
         figures.exactly("answered by B", call.ok and asked(call, "b") == 1, True)
         figures.at_most("attempts", len(call.attempts), 2)
+        figures.exactly("counted as free", call.attempts[0].bill == "released", False)
     return figures

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import trio
 import trio.testing
 from llm_dispatcher.actors.machines.breaker import Cause, State
-from llm_dispatcher.benchmarks.vendor import Attempt, ConnectionRule, Delays, Script, Step, When
+from llm_dispatcher.benchmarks.vendor import Attempt, ConnectionRule, Delays, Limit, Quota, Script, Step, When
 
 from .measure import Figures, quantile
 from .world import Call, World, hello, world
@@ -16,6 +18,7 @@ __all__ = [
     "certificate_expired",
     "every_vendor_fails",
     "half_of_the_answers_fail",
+    "limited",
     "long_streams_under_an_open_circuit",
     "no_names",
     "one_vendor_fails",
@@ -29,6 +32,17 @@ SOON = Delays(before_head=ROUND_TRIP)
 WELL = Step(tokens=2, delay=SOON)
 HEALTHY = Script(default=WELL)
 FAILS = Step(error="server_error", delay=SOON)
+
+
+def limited(a_minute: int, burst: int, steps: Sequence[Step] = ()) -> Script:
+    """A vendor that keeps `burst + rate * seconds` for windows of three lengths. Its headers speak of the minute."""
+    windows = [
+        Limit(what="requests", most=burst + round(per * a_minute / 60), per=per) for per in (1.0, 10.0, 60.0)
+    ]
+    quota = Quota(limit=a_minute, remaining=a_minute, reset=0.0)
+    return Script(
+        default=Step(tokens=2, delay=SOON, quota={"requests": quota}), limits=windows, steps=list(steps)
+    )
 
 
 def success(calls: list[Call]) -> float:
@@ -48,7 +62,7 @@ def _opened(here: World, vendor: str) -> float:
 
 
 async def one_vendor_fails(
-    script: Script, *, seconds: float = 20.0, round_trip: float = ROUND_TRIP
+    script: Script, *, seconds: float = 12.0, round_trip: float = ROUND_TRIP
 ) -> Figures:
     """Row 1. Fifty requests a second; the preferred vendor fails always, the other one never."""
     figures, rate = Figures(), 50.0
@@ -82,8 +96,8 @@ FAILS_EVERY_SECOND = Step(
 
 
 async def every_vendor_fails() -> Figures:
-    """Row 3. For a minute every answer is a 500; twenty requests a second all the time."""
-    figures, begins, ends, rate = Figures(), 10.0, 70.0, 20.0
+    """Row 3. For a minute every answer is a 500; twelve requests a second all the time."""
+    figures, begins, ends, rate = Figures(), 5.0, 65.0, 12.0
     fails = Step(
         error="server_error",
         delay=Delays(before_head=0.01),
@@ -92,7 +106,7 @@ async def every_vendor_fails() -> Figures:
     )
     script = Script(rules=[fails], default=WELL)
     async with world({"a": script, "b": script}) as here:
-        calls = await here.load(rate, 90, streamed=False)
+        calls = await here.load(rate, 78, streamed=False)
         sent = here.attempts("a", begins, ends) + here.attempts("b", begins, ends)
         meanwhile = [call for call in calls if begins <= call.begun < ends]
         figures.at_most("amplification", sent / len(meanwhile), 1.2)

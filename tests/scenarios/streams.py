@@ -30,6 +30,9 @@ async def silent_at_first(step: Step) -> Figures:
         # Not sooner: a timeout that fires early is as wrong as one that fires late.
         figures.between("given up after", first.seconds, FIRST_TOKEN, FIRST_TOKEN + 0.05, " s")
         figures.exactly("A's spend is unknown", first.bill == "unknown", True)
+        figures.at_least(
+            "the most it may be / the least", float((first.ceiling or 0) / (first.cost or 1)), 1.0
+        )
     return figures
 
 

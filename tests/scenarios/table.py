@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
+from llm_dispatcher.actors.router import Router
+from llm_dispatcher.actors.stats import Stats
 from llm_dispatcher.benchmarks.vendor import ConnectionRule, Delays, Script, Step, Stop
 
-from . import answers, limits, outages, streams
+from . import answers, clients, clocks, crashes, crowds, limits, outages, probes, streams
 from .measure import Case, Row
 
 __all__ = ["ROWS"]
@@ -81,7 +83,7 @@ ROWS: tuple[Row, ...] = (
     ),
     Row(
         "10",
-        "a failover hands B four times what it may grow by",
+        "a failover hands B three times what it may take",
         "growth within the cap; the rest goes elsewhere",
         (
             Case(partial(limits.growth_after_a_failover, complains=False), slow=True),
@@ -251,6 +253,77 @@ ROWS: tuple[Row, ...] = (
         ),
     ),
     Row(
+        "29",
+        "a client leaves at its k-th event, for all k",
+        "the vendor's connection is closed within a second; spend = meter where it is known, covered else; no leak",
+        (
+            Case(partial(clients.client_leaves, "library", streamed=True), "library, streamed", slow=True),
+            Case(partial(clients.client_leaves, "library", streamed=False), "library, plain"),
+            Case(partial(clients.client_leaves, "gateway", streamed=True), "gateway, streamed", slow=True),
+            Case(partial(clients.client_leaves, "gateway", streamed=False), "gateway, plain", slow=True),
+            Case(
+                partial(clients.client_leaves, "gateway", streamed=True, drained=True),
+                "the vendor is read to the end",
+                slow=True,
+            ),
+        ),
+    ),
+    Row(
+        "30",
+        "clients that stop reading",
+        "at most 128 KiB each; others' p99 within 10 %; the vendor is not blamed",
+        (
+            Case(partial(clients.clients_stop_reading, 100), "100", slow=True),
+            Case(partial(clients.clients_stop_reading, 1000), "1,000", slow=True, full=True),
+        ),
+    ),
+    Row(
+        "31",
+        "slowloris",
+        "healthy requests unaffected; connections and files bounded",
+        (
+            Case(partial(clients.slow_heads, 300, 100), "300 for 100 places", slow=True),
+            Case(partial(clients.slow_heads, 5000, 1000), "5,000 for 1,000 places", slow=True, full=True),
+        ),
+    ),
+    Row(
+        "32",
+        "a vendor's actor crashes over each n-th message",
+        "streams unharmed; the rate is never exceeded; nothing hangs",
+        (
+            Case(partial(crashes.gate_crashes, 5), "5th", slow=True),
+            Case(partial(crashes.gate_crashes, 23), "23rd", slow=True),
+            Case(partial(crashes.gate_crashes, 101), "101st", slow=True),
+        ),
+    ),
+    Row(
+        "33",
+        "a vendor's actor crashes always",
+        "quarantined after 5 restarts; other vendors unaffected",
+        (Case(crashes.gate_crashes_always, slow=True),),
+    ),
+    Row(
+        "34",
+        "router, statistics or accept loop crash",
+        "at most 100 ms of outage; streams go on",
+        (
+            Case(partial(crashes.actor_crashes_once, Router), "router", slow=True),
+            Case(partial(crashes.actor_crashes_once, Stats), "statistics", slow=True),
+            Case(crashes.accepting_fails, "accept loop"),
+        ),
+    ),
+    Row(
+        "41",
+        "the wall clock jumps; the loop stands still; the machine sleeps",
+        "no burst over the limit; no circuit opens; no timeout is held against a vendor",
+        (
+            Case(partial(clocks.wall_clock_jumps, 3600.0), "an hour on", slow=True),
+            Case(partial(clocks.wall_clock_jumps, -3600.0), "an hour back", slow=True),
+            Case(partial(clocks.standing_still, 10.0), "stands still for 10 s", slow=True),
+            Case(clocks.asleep, "asleep for 8 hours", slow=True),
+        ),
+    ),
+    Row(
         "42",
         "a circuit opens while streams of 3 minutes end well",
         "stays open until its own probe succeeds",
@@ -270,6 +343,60 @@ ROWS: tuple[Row, ...] = (
             Case(limits.burst_of_a_hundred_tenants, "shares", slow=True),
             Case(limits.exact_retry_after, "Retry-After", slow=True),
         ),
+    ),
+    Row(
+        "45",
+        "a hedge and the slow one answer together",
+        "one answer; the loser is cancelled; both are booked",
+        (
+            Case(partial(crowds.hedge_race, streamed=True), "streamed", slow=True),
+            Case(partial(crowds.hedge_race, streamed=False), "plain", slow=True),
+        ),
+    ),
+    Row(
+        "46",
+        "many streams at once, one attempt in twenty goes wrong",
+        "each ends once, in time, whole or told not to be; the money is covered; memory and lag stay",
+        (
+            Case(partial(crowds.many_streams, 500), "500 for a minute", slow=True),
+            Case(
+                partial(crowds.many_streams_on_sockets, 1000, 15.0),
+                "twice 1,000 on sockets",
+                "real",
+                slow=True,
+                full=True,
+            ),
+        ),
+    ),
+    Row(
+        "delays",
+        "the same vendor is asked again 400 times",
+        "the waits are spread evenly over 0 to 0.25 s",
+        (Case(probes.retry_delays, slow=True),),
+    ),
+    Row(
+        "balance",
+        "six equal vendors, a hundred requests a second",
+        "most / mean in flight <= 1.5",
+        (Case(probes.balance, slow=True),),
+    ),
+    Row(
+        "timeouts",
+        "every limit, in several lengths, runs out",
+        "never early; at most 250 ms late",
+        (Case(probes.no_timeout_fires_early),),
+    ),
+    Row(
+        "latency",
+        "clients of the gateway hang up, on real sockets",
+        "the vendor's connection is closed within a second (p99)",
+        (Case(partial(probes.cancellation_latency, 100), "", "real", slow=True),),
+    ),
+    Row(
+        "counters",
+        "six hundred requests of all kinds",
+        "what `GET /v1/stats` counts is what happened",
+        (Case(probes.counters, slow=True),),
     ),
 )
 """In the order of their numbers; the probes come last."""

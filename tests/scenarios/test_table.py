@@ -15,6 +15,7 @@ CASES = [
     )
     for row in ROWS
     for case in row.cases
+    if not case.full
 ]
 
 
