@@ -21,6 +21,8 @@ _HEADERS: Final[Headers] = [
 ]
 _LAST_WORDS: Final = 0.2
 """Seconds after a request's deadline that its error may take to be written."""
+_MOST_AT_ONCE: Final = 32_768
+"""Bytes that are gathered at most before they are sent."""
 
 
 class StreamWriter(Protocol):
@@ -46,12 +48,23 @@ async def deliver(events: EventStream, writer: StreamWriter, exchange: Exchange)
             farewell=lambda: writer.error(exchange.envelope(failure_of(stopping()))),
         )
         try:
-            async for event in events:
-                piece = writer.write(event)
-                if piece:
-                    await exchange.write(piece)
+            await _write(events, writer, exchange)
         except DispatchError as error:
             # The body is left without its end, so that the connection closes: nobody can take this for a whole answer.
             await exchange.write(writer.error(exchange.envelope(failure_of(error))))
             return
         await exchange.end(cost_comment(events.reply) + writer.close())
+
+
+async def _write(events: EventStream, writer: StreamWriter, exchange: Exchange) -> None:
+    """Every event as soon as it is there; what came together goes on together, since the sending is what costs."""
+    pieces: list[bytes] = []
+    size = 0
+    async for event in events:
+        piece = writer.write(event)
+        pieces.append(piece)
+        size += len(piece)
+        if size and (not events.more or size >= _MOST_AT_ONCE):
+            await exchange.write(b"".join(pieces))
+            pieces.clear()
+            size = 0
