@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SOURCES := pyproject.toml dispatcher.toml README.md $(shell find runtime actors benchmarks -name '*.py' -o -name '*.toml' -o -name py.typed)
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: serve test check lint corpus simulate bench clean help
+.PHONY: serve test check lint corpus simulate scenarios mutations fuzz bench clean help
 
 help: ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -28,6 +28,15 @@ corpus: $(VENV)/.installed $(VENV)/.tools ## Dispatch every recorded exchange en
 
 simulate: $(VENV)/.installed $(VENV)/.tools ## Play seeded worlds against the house's promises: SEEDS=50, or one: SEED=1234 ARGS=-v
 	$(BIN)/python -m tests.simulation.run $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),50)) $(ARGS)
+
+fuzz: $(VENV)/.installed $(VENV)/.tools ## Try spoiled input on everything that strangers can send to: make fuzz SECONDS=60
+	$(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS),60) $(ARGS)
+
+scenarios: $(VENV)/.installed $(VENV)/.tools ## Let every fault of the table happen and print what was measured
+	$(BIN)/python -m tests.scenarios $(ARGS)
+
+mutations: $(VENV)/.installed $(VENV)/.tools ## Make deliberate mistakes, and see that the tests notice (ONLY="name ...")
+	$(BIN)/python -m tests.mutations $(ONLY)
 
 bench: $(VENV)/.installed $(VENV)/.tools ## CPU time per request of the pieces and of the whole daemon
 	$(BIN)/python -m llm_dispatcher.benchmarks.hotpath $(ARGS)

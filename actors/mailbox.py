@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Final, Generic, Protocol, TypeVar, cast, runtime_checkable
 
 import trio
@@ -246,14 +246,19 @@ class Mailbox(Generic[M]):
         """Whether the addressee takes no asks: gone for good, or suspended."""
         return self._closed or self._suspended
 
-    def suspend(self) -> None:
-        """The addressee will not live for a while: asks that wait learn it at once, tells go on waiting."""
+    def suspend(self, elsewhere: Callable[[Any], Forward | None] | None = None) -> None:
+        """The addressee will not live for a while: asks that wait are handed on as `elsewhere` says of their messages, or
+        learn it at once; tells go on waiting."""
         self._suspended = True
-        kept = deque([letter for letter in self._letters if not letter.asks])
-        for letter in self._letters:
+        waiting, self._letters = self._letters, deque()
+        for letter in waiting:
+            if not letter.asks:
+                self._letters.append(letter)
+                continue
             with letter:
-                pass
-        self._letters = kept
+                onward = None if elsewhere is None else elsewhere(letter.message)
+                if onward is not None:
+                    letter.forward(onward)
         self._dismiss()
 
     def resume(self) -> None:

@@ -265,6 +265,11 @@ class Reserve(Ask["Lease | NoLease"], frozen=True):
         """How many more could be asked."""
         return len(self.plan) - self.position - 1
 
+    def declined(self, cause: Cause, until: float = math.inf) -> Declined:
+        """What goes back to the router when nobody is there to answer."""
+        refused = (*self.refused, Refused(self.deployment, cause, until))
+        return Declined(self.route, self.plan, self.position + 1, refused, self.desperate, self.queued)
+
     def fingerprint(self) -> Hashable:
         """See `letters.Ask`."""
         return "Reserve", self.deployment, self.route.fingerprint()

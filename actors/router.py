@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from .machines.network import LocalNetwork
 from .mailbox import Departed, Forward, Mailbox, Park
@@ -43,6 +43,9 @@ from .routing import RoutingTable, Selection
 from .waiting import CURABLE, WaitingRoom
 
 __all__ = ["Router", "RouterState"]
+
+_AGAIN: Final = 1.0
+"""Seconds after which one may come again, at the soonest, for whom the waiting room had no place."""
 
 
 class RouterState:
@@ -203,6 +206,7 @@ class Router:
             ticket = waiting.join(key, route, not_before, now)
             if ticket is not None:
                 return Park(ticket)
+            start = max(start, now + _AGAIN)
             refused = (*refused, Refused("", Cause.CROWDED, start))
         elif not refused:
             refused = (Refused("", Cause.LIMITED, start),)
@@ -218,6 +222,9 @@ class Router:
 
     def wake(self, now: float) -> Iterable[tuple[int, object]]:
         """See `mailbox.Waker`."""
+        for ticket, cause in self._state.waiting.departed(now):
+            if self._mailbox.waits(ticket):
+                yield ticket, NoLease((Refused("", cause, now + _AGAIN),), now + _AGAIN)
         for turn in self._state.waiting.turns(now, self._mailbox.waits):
             waiter = turn.entry.item
             result = self._route(waiter.route, now, waiter.ticket)

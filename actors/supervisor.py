@@ -5,10 +5,13 @@ state (`Child.live` makes the actor anew; what must outlive a life it finds in a
 The first restart is immediate, further ones back off (`machines.restarts`). More restarts than
 `most_restarts` within `period` exhaust the child:
 
-- `escalate` (router, statistics): the house is not in order; `RestartsExhausted` leaves the supervisor;
+- `escalate` (router, statistics): the house is not in order. The child is not started again, its mailbox is told through
+  `on_exhausted`, and whoever waits for it (`wait_failing`) has the supervisor's `grace` to bring what is under way to an
+  end, while the other children live on; then `RestartsExhausted` leaves the supervisor;
 - `quarantine` (a vendor): only this child rests, for `quarantine` seconds and twice as long each further
-  time; its mailbox is told through `on_quarantine`, and no sibling notices. The intensity is counted per
-  child, unlike Erlang's per supervisor, where one sick vendor could take the others down.
+  time, or until an operator ends it (`unquarantine`); its mailbox is told through `on_quarantine`, and no sibling
+  notices. The intensity is counted per child, unlike Erlang's per supervisor, where one sick vendor could take the
+  others down.
 
 Cancellation is not a crash: only `Exception` (and groups of nothing else) restarts; `trio.Cancelled`,
 `KeyboardInterrupt`, `SystemExit` and `MemoryError` pass.
@@ -16,9 +19,10 @@ Cancellation is not a crash: only `Exception` (and groups of nothing else) resta
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Awaitable, Callable
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import structlog
 import trio
@@ -48,14 +52,23 @@ class Child(Struct, frozen=True, kw_only=True):
     """Called at the time of each crash, before anything else can happen: to put the vault in order. Must not raise."""
     on_quarantine: Callable[[float | None], None] | None = None
     """Called with the time at which the quarantine ends, and with None when it has ended."""
+    on_exhausted: Callable[[], None] | None = None
+    """Called when a child that escalates will not live again."""
+
+
+State: TypeAlias = Literal["alive", "restarting", "quarantined", "exhausted", "stopped"]
 
 
 class ChildStatistics(Struct, frozen=True):
-    """One child at a moment: alive, resting until its next life, or in quarantine; and its crashes so far."""
+    """One child at a moment: alive, resting until its next life, in quarantine, or given up; and its crashes so far.
 
-    state: Literal["alive", "restarting", "quarantined", "stopped"]
+    `rests_for`: seconds until its next life, 0 if it lives.
+    """
+
+    state: State
     crashes: int
     last_crash: str | None
+    rests_for: float = 0.0
 
 
 class _Care:
@@ -63,27 +76,65 @@ class _Care:
 
     def __init__(self, child: Child) -> None:
         self.child = child
-        self.window = RestartWindow(child.most_restarts, child.period)
-        self.delay = RestartDelay()
         self.quarantine = Quarantine(base=child.quarantine)
-        self.state: Literal["alive", "restarting", "quarantined", "stopped"] = "stopped"
+        self.state: State = "stopped"
         self.crashes = 0
         self.last_crash: str | None = None
+        self.rests_until = -math.inf
+        self.freed = trio.Event()
+        self.forgive()
+
+    def forgive(self) -> None:
+        """Its past counts no more: as many restarts as at first, and the shortest quarantine."""
+        self.window = RestartWindow(self.child.most_restarts, self.child.period)
+        self.delay = RestartDelay()
+        self.quarantine.lift()
+
+    def statistics(self, now: float) -> ChildStatistics:
+        rests = self.state in ("restarting", "quarantined")
+        rests_for = max(0.0, self.rests_until - now) if rests else 0.0
+        return ChildStatistics(self.state, self.crashes, self.last_crash, rests_for)
 
 
 class Supervisor:
-    """Keeps its children alive (one for one). They start in order; all stop when `run` is cancelled."""
+    """Keeps its children alive (one for one). They start in order; all stop when `run` is cancelled.
 
-    def __init__(self, children: list[Child], *, rng: random.Random) -> None:
+    `grace`: seconds between the moment at which one is given up that the house cannot do without, and its end.
+    """
+
+    def __init__(self, children: list[Child], *, rng: random.Random, grace: float = 0.0) -> None:
         self._cares = {child.name: _Care(child) for child in children}
         self._rng = rng
+        self._grace = grace
+        self._failing = trio.Event()
+        self.failure: RestartsExhausted | None = None
+        """Why the house cannot go on; None while it can."""
 
     def statistics(self) -> dict[str, ChildStatistics]:
         """Every child at this moment, by name."""
-        return {
-            name: ChildStatistics(care.state, care.crashes, care.last_crash)
-            for name, care in self._cares.items()
-        }
+        now = trio.current_time()
+        return {name: care.statistics(now) for name, care in self._cares.items()}
+
+    def unquarantine(self, name: str) -> bool:
+        """End a child's quarantine before its time, and forget why it came to it; False if it is in none.
+
+        Its mailbox is told at once, so that a letter sent next is handled by its next life. A KeyError if there is no
+        such child.
+        """
+        care = self._cares[name]
+        if care.state != "quarantined":
+            return False
+        care.forgive()
+        self._readmit(care, by_hand=True)
+        care.freed.set()
+        return True
+
+    async def wait_failing(self) -> RestartsExhausted:
+        """Wait until the house cannot go on; returns why."""
+        await self._failing.wait()
+        if self.failure is None:
+            raise RuntimeError("the house is failing, and nobody said why")
+        return self.failure
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep every child alive until cancelled. Raises `RestartsExhausted` when one escalates."""
@@ -121,17 +172,44 @@ class Supervisor:
         now = trio.current_time()
         if care.window.spend(now):
             care.state = "restarting"
-            await trio.sleep(care.delay.after_crash(now, self._rng))
-            return
-        if care.child.exhausted == "escalate":
-            raise RestartsExhausted(
-                f"{care.child.name} crashed {care.crashes} times; last: {care.last_crash}"
-            )
-        until = care.quarantine.enter(now)
-        care.state = "quarantined"
-        log.error("vendor quarantined", actor=care.child.name, seconds=round(until - now, 1))
+            care.rests_until = now + care.delay.after_crash(now, self._rng)
+            await trio.sleep_until(care.rests_until)
+        elif care.child.exhausted == "escalate":
+            await self._escalate(care)
+        else:
+            await self._quarantine(care, now)
+
+    async def _escalate(self, care: _Care) -> None:
+        failure = RestartsExhausted(
+            f"{care.child.name} crashed {care.crashes} times; last: {care.last_crash}"
+        )
+        care.state = "exhausted"
+        log.critical("actor given up", actor=care.child.name, crashes=care.crashes, grace_seconds=self._grace)
+        if care.child.on_exhausted is not None:
+            care.child.on_exhausted()
+        if self.failure is None:
+            self.failure = failure
+            self._failing.set()
+        await trio.sleep(self._grace)
+        raise failure
+
+    async def _quarantine(self, care: _Care, now: float) -> None:
+        care.rests_until = until = care.quarantine.enter(now)
+        care.state, care.freed = "quarantined", trio.Event()
+        log.error(
+            "vendor quarantined", actor=care.child.name, seconds=round(until - now, 1), cause=care.last_crash
+        )
         if care.child.on_quarantine is not None:
             care.child.on_quarantine(until)
-        await trio.sleep_until(until)
+        with trio.CancelScope(deadline=until):
+            await care.freed.wait()
+        if not care.freed.is_set():
+            self._readmit(care, by_hand=False)
+
+    @staticmethod
+    def _readmit(care: _Care, *, by_hand: bool) -> None:
+        care.state = "restarting"
+        care.rests_until = trio.current_time()
+        log.info("quarantine over", actor=care.child.name, by_hand=by_hand)
         if care.child.on_quarantine is not None:
             care.child.on_quarantine(None)

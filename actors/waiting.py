@@ -72,6 +72,7 @@ class WaitingRoom:
         self._weights = weights or {}
         self._lines: dict[tuple[str, ...], Line] = {}
         self._tickets = 0
+        self._displaced: list[Waiter] = []
 
     def __len__(self) -> int:
         return sum([len(line.queue) for line in self._lines.values()])
@@ -79,6 +80,8 @@ class WaitingRoom:
     @property
     def due(self) -> float:
         """When the next call is due; infinity while nobody waits."""
+        if self._displaced:
+            return -math.inf
         return min([line.due for line in self._lines.values()], default=math.inf)
 
     def busy(self, key: tuple[str, ...]) -> bool:
@@ -107,20 +110,39 @@ class WaitingRoom:
         return start + line.queue.ahead(route.tenant, _cost(route), now) / pace
 
     def join(self, key: tuple[str, ...], route: Route, not_before: float, now: float) -> int | None:
-        """Wait in line from now on; returns the ticket, None if the line is full."""
+        """Wait in line from now on; returns the ticket, None if the line is full.
+
+        In a full line room is made at the expense of whoever has the most waiting; see `departed`.
+        """
         line = self._lines.get(key)
         if line is None:
             line = self._lines[key] = Line(key, self._settings, self._weights)
         self._tickets += 1
         waiter = Waiter(self._tickets, route, not_before)
-        joined = line.queue.push(
+        while not self._push(line, waiter, now):
+            displaced = line.queue.displace(route.tenant, _cost(route), now)
+            if displaced is None:
+                return None
+            self._displaced.append(displaced.item)
+        line.due = min(line.due, max(not_before, now + _ANSWER))
+        return waiter.ticket
+
+    @staticmethod
+    def _push(line: Line, waiter: Waiter, now: float) -> bool:
+        route = waiter.route
+        return line.queue.push(
             waiter, tenant=route.tenant, cost=_cost(route), size=route.size, deadline=route.deadline,
             now=now, key=waiter.ticket,
         )  # fmt: skip
-        if not joined:
-            return None
-        line.due = min(line.due, max(not_before, now + _ANSWER))
-        return waiter.ticket
+
+    def departed(self, now: float) -> list[tuple[int, Cause]]:
+        """The tickets of those that have left the lines without a call since the last time, and why: at their deadline,
+        or to make room for others."""
+        left = [(waiter.ticket, Cause.CROWDED) for waiter in self._displaced]
+        self._displaced.clear()
+        for line in self._lines.values():
+            left += [(entry.item.ticket, Cause.LATE) for entry in line.queue.expired(now)]
+        return left
 
     def leave(self, ticket: int) -> None:
         """Its asker has gone: whoever is behind moves up."""

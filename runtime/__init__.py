@@ -12,7 +12,8 @@ A tour: the way of one request.
    actor for a lease (`llm_dispatcher.actors`).
 3. An `attempt` makes the exchange under that lease: the deployment's dialect (`dialects`) writes the HTTP
    request, the transport (`wire`) sends it, and the dialect's decoder turns what comes back into events. Its `pace`
-   says how long the vendor may be waited for, its bill (`money`) what it comes to, however it ends.
+   says how long the vendor may be waited for (`stalls`: unless it was we who stood still), its bill (`money`) what it
+   comes to, however it ends.
 4. `dispatch` makes attempts until one answers: a fault before the first content is made good by the next one, and where
    a route wishes it a slow vendor gets company (`race`). Every attempt's end is told to the vendor's actor and to
    the statistics, once.
@@ -22,6 +23,8 @@ A tour: the way of one request.
 
 `dispatcher` builds all this from a configuration (`config`, `plan`); `cli` and `daemon` are what people start. The
 daemon watches what the process is short of (`overload`, `process`), and `gateway.admission` refuses what can best wait.
+Operators give `orders`, read in the log what became of circuits and quarantines (`chronicle`), and see the rest in
+`GET /v1/stats` (`standing`).
 The names below are the public interface; they are imported when first used.
 """
 

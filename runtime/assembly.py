@@ -36,10 +36,11 @@ __all__ = ["Assembler"]
 class _Run:
     """A part under construction: the pieces of one text, thought, refusal or tool call."""
 
-    __slots__ = ("first", "format", "pieces", "redacted", "signature")
+    __slots__ = ("extra", "first", "format", "pieces", "redacted", "signature")
 
-    def __init__(self, first: Event) -> None:
+    def __init__(self, first: Event, extra: dict[str, Any] | None = None) -> None:
         self.first = first
+        self.extra = extra
         self.pieces: list[str] = []
         self.signature: str | None = None
         self.redacted: str | None = None
@@ -49,20 +50,22 @@ class _Run:
         whole = "".join(self.pieces)
         first = self.first
         if isinstance(first, ToolCallDelta):
-            return ToolCall(first.id or "", first.name or "", whole, self.signature)
+            return ToolCall(first.id or "", first.name or "", whole, self.signature, self.extra)
         if isinstance(first, ThinkingDelta):
-            return Thinking(whole, self.signature, self.redacted, self.format)
+            return Thinking(whole, self.signature, self.redacted, self.format, self.extra)
         if isinstance(first, RefusalDelta):
-            return Refusal(whole)
-        return Text(whole, self.signature)
+            return Refusal(whole, self.extra)
+        return Text(whole, self.signature, self.extra)
 
 
 class _Answer:
     """One choice under construction."""
 
-    __slots__ = ("calls", "finish", "parts", "vendor_finish")
+    __slots__ = ("ahead", "calls", "finish", "parts", "vendor_finish")
 
     def __init__(self) -> None:
+        self.ahead: dict[str, Any] | None = None
+        """What is known of the part that begins next; it begins even if it is of the same kind as the last."""
         self.parts: list[_Run | Opaque] = []
         self.calls: dict[int, _Run] = {}
         self.finish: FinishReason | None = None
@@ -70,12 +73,36 @@ class _Answer:
 
     def run(self, event: TextDelta | ThinkingDelta | RefusalDelta) -> _Run:
         """The part that `event` goes on with, or a new one when it is of another kind."""
-        last = self.parts[-1] if self.parts else None
+        last = self.parts[-1] if self.parts and self.ahead is None else None
         if isinstance(last, _Run) and type(last.first) is type(event) and not self._sealed(last, event):
             return last
-        run = _Run(event)
+        if isinstance(event, ThinkingDelta) and (belated := self._belated(event)) is not None:
+            return belated
+        return self._begin(event)
+
+    def _begin(self, event: Event) -> _Run:
+        run = _Run(event, self.ahead or None)
+        self.ahead = None
         self.parts.append(run)
         return run
+
+    def _belated(self, event: ThinkingDelta) -> _Run | None:
+        """The thought that a seal belongs to which came after something else had begun."""
+        if event.text or event.signature is None or event.format is None:
+            return None
+        for run in reversed(self.parts):
+            if isinstance(run, _Run) and isinstance(run.first, ThinkingDelta):
+                first = run.first
+                if (first.block, first.format) == (event.block, event.format):
+                    return run
+        return None
+
+    def note(self, event: OpaqueDelta) -> None:
+        """Take fields of the part that begins next, or of the one before."""
+        if event.about == "next":
+            self.ahead = _with_fields(self.ahead or {}, event) if event.payload else self.ahead or {}
+        elif self.parts and isinstance(last := self.parts[-1], _Run):
+            last.extra = _with_fields(last.extra or {}, event)
 
     @staticmethod
     def _sealed(run: _Run, event: TextDelta | ThinkingDelta | RefusalDelta) -> bool:
@@ -86,9 +113,17 @@ class _Answer:
     def call(self, event: ToolCallDelta) -> _Run:
         run = self.calls.get(event.call)
         if run is None:
-            run = self.calls[event.call] = _Run(event)
-            self.parts.append(run)
+            run = self.calls[event.call] = self._begin(event)
         return run
+
+
+def _with_fields(extra: dict[str, Any], event: OpaqueDelta) -> dict[str, Any]:
+    """`extra` with the payload of an event `about` something. Lists of one name are added together."""
+    fields = dict(extra.get(event.format) or {})
+    for name, value in event.payload.items():
+        before = fields.get(name)
+        fields[name] = [*before, *value] if isinstance(before, list) and isinstance(value, list) else value
+    return {**extra, event.format: fields}
 
 
 class Assembler:
@@ -98,6 +133,7 @@ class Assembler:
         self._answers: dict[int, _Answer] = {}
         self._opened = Opened()
         self._usage: Usage | None = None
+        self._extra: dict[str, Any] | None = None
 
     @property
     def usage(self) -> Usage | None:
@@ -118,7 +154,7 @@ class Assembler:
         elif isinstance(event, ThinkingDelta):
             self._think(event)
         elif isinstance(event, OpaqueDelta):
-            self._answer(event.index).parts.append(Opaque(event.format, event.payload))
+            self._opaque(event)
         elif isinstance(event, Finished):
             answer = self._answer(event.index)
             answer.finish, answer.vendor_finish = event.reason, event.vendor_reason
@@ -126,6 +162,15 @@ class Assembler:
             self._usage = event.usage
         elif isinstance(event, Opened):
             self._opened = event
+
+    def _opaque(self, event: OpaqueDelta) -> None:
+        if event.about is None:
+            answer = self._answer(event.index)
+            answer.parts.append(Opaque(event.format, event.payload))
+        elif event.about == "answer":
+            self._extra = _with_fields(self._extra or {}, event)
+        else:
+            self._answer(event.index).note(event)
 
     def _answer(self, index: int) -> _Answer:
         answer = self._answers.get(index)
@@ -158,5 +203,5 @@ class Assembler:
             ],
             usage=self._usage,
             format=format,
-            extra=extra,
+            extra=extra or self._extra,
         )

@@ -20,7 +20,7 @@ import httpx
 import trio
 
 from ..actors.faults import FaultClass
-from ..actors.messages import FirstContent, Headroom, Lease, Settle, Spent
+from ..actors.messages import FirstContent, Headroom, Lease, Settle
 from .canon import (
     CONTENT_EVENTS,
     Completion,
@@ -39,7 +39,7 @@ from .dialects import Answer, Decoder, Unsupported, VendorFault
 from .dialects.headroom import headroom
 from .emptiness import ends_without_content, is_empty
 from .estimate import characters_of, most_tokens
-from .exchange import MOST_BODY, answered, body_of, broken, read_refusal, read_whole, unsent
+from .exchange import MOST_BODY, answered, body_of, broken, next_piece, read_refusal, read_whole, unsent
 from .money import Bill
 from .pace import Pace
 from .reply import AttemptRecord
@@ -49,6 +49,7 @@ __all__ = ["Attempt"]
 _LINGER: Final = 0.1
 """Seconds for which the end of a body is waited for after the vendor's last event, and for a connection to close."""
 _GONE: Final = "the caller went away"
+_STOOD_STILL: Final = "this process stood still while the vendor was waited for"
 
 
 class Attempt:
@@ -111,11 +112,6 @@ class Attempt:
         """Whether the vendor's answer is complete."""
         return self._ended
 
-    @property
-    def spent(self) -> Spent:
-        """Tokens and money, once settled."""
-        return self.bill.spent
-
     def _most(self) -> Usage:
         model = self.deployment.model
         return most_tokens(self._request, int(model.max_output or model.context))
@@ -162,6 +158,8 @@ class Attempt:
         if self.superseded:
             return Fault(kind=FaultClass.CLIENT_GONE, message="another vendor answered first")
         if self._sent and now >= self._deadline and not self.committed and not self.left:
+            if self._stood_still:
+                return Fault(kind=FaultClass.LOCAL, message=_STOOD_STILL)
             return Fault(kind=FaultClass.TTFT_TIMEOUT, message="no answer before the request's deadline")
         return Fault(kind=FaultClass.CLIENT_GONE, message=_GONE)
 
@@ -260,7 +258,7 @@ class Attempt:
             self._pieces = await self._send()
             self._decoder = self.deployment.dialect.decoder()
         if scope.cancelled_caught:
-            raise self._failed(FaultClass.TTFT_TIMEOUT, "no answer in time")
+            raise self._out_of_time(FaultClass.TTFT_TIMEOUT, "no answer in time")
         pace.passed(trio.current_time() - begun)
 
     async def read(self) -> list[Event]:
@@ -304,29 +302,34 @@ class Attempt:
         if pace is None:
             return b""
         begun = trio.current_time()
-        until = begun + pace.left
+        left = pace.left
         if self.first_token is not None:
             # Before that the scope of whoever makes the attempts keeps the deadline.
-            until = min(until, self._deadline)
+            left = min(left, self._deadline - begun)
+        if left <= 0:
+            raise self._silent(pace)
         try:
-            with trio.CancelScope(deadline=until) as scope:
-                piece = await anext(pieces, b"")
+            piece = await next_piece(pieces, left)
+        except httpx.ReadTimeout as error:
+            raise self._silent(pace) from error
         except httpx.HTTPError as error:
             raise self._broken(error, FaultClass.TRUNCATED) from error
         except trio.Cancelled:
             self._broken_off = True
             raise
-        if scope.cancelled_caught:
-            if until >= self._deadline:
-                raise self._failed(FaultClass.LOCAL, "the request's deadline came before the answer's end")
-            raise self._failed(pace.overrun, "the vendor went silent, or nearly so")
         pace.passed(trio.current_time() - begun)
         return piece
+
+    def _silent(self, pace: Pace) -> VendorFault:
+        """Nothing came any more for as long as somebody was to wait."""
+        if self.first_token is not None and trio.current_time() >= self._deadline:
+            return self._failed(FaultClass.LOCAL, "the request's deadline came before the answer's end")
+        return self._out_of_time(pace.overrun, "the vendor went silent, or nearly so")
 
     def _observe(self, events: list[Event]) -> None:
         """Note what the events say of the attempt: the first content, the usage, the vendor's liveliness."""
         content = characters = 0
-        usage: Usage | None = None
+        usage = None
         for event in events:
             kind = type(event)
             if kind in CONTENT_EVENTS or (isinstance(event, OpaqueDelta) and event.content):
@@ -385,7 +388,21 @@ class Attempt:
         self.fault = Fault(kind=kind, message=message)
         return VendorFault(self.fault)
 
+    @property
+    def _stood_still(self) -> bool:
+        """Whether this process did, while the vendor was waited for."""
+        return self.deployment.stalls.since(self._started_at)
+
+    def _out_of_time(self, kind: FaultClass, message: str) -> VendorFault:
+        """A clock for the vendor has run out: its fault, unless we were not there to listen. Then anybody may be asked again."""
+        if not self._stood_still:
+            return self._failed(kind, message)
+        self.fault = Fault(kind=FaultClass.LOCAL, message=_STOOD_STILL, should_retry=True, elsewhere=True)
+        return VendorFault(self.fault)
+
     def _broken(self, error: httpx.HTTPError, otherwise: FaultClass) -> VendorFault:
+        if isinstance(error, httpx.TimeoutException) and self._stood_still:
+            return self._out_of_time(FaultClass.CONNECT, str(error))
         self.fault = broken(error, otherwise)
         self._answered = answered(error)
         return VendorFault(self.fault)

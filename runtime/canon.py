@@ -134,6 +134,7 @@ class Refusal(Struct, frozen=True, tag="refusal", omit_defaults=True):
     """The model's own words for declining (OpenAI's `refusal`)."""
 
     text: str
+    extra: dict[str, Any] | None = None
 
 
 class Opaque(Struct, frozen=True, tag="opaque", omit_defaults=True):
@@ -236,8 +237,8 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     midstream: Midstream | None = None
     """What becomes of a stream that breaks after content was delivered; None: as the route or mode says."""
     extra: dict[str, dict[str, Any]] = {}
-    """Per wire format (`chat_completions`, `messages`, `generate_content`): top-level fields of the
-    body that have no canonical word. They are sent to vendors of that format and to no others."""
+    """Per wire format (`chat_completions`, `messages`, `responses`, `generate_content`, `cohere_chat`): top-level fields of
+    the body that have no canonical word. They are sent to vendors of that format and to no others."""
 
 
 # --- usage --------------------------------------------------------------------------------------
@@ -372,13 +373,16 @@ class ToolCallDelta(Struct, frozen=True, gc=False, tag="tool_call"):
 class OpaqueDelta(Struct, frozen=True, tag="opaque"):
     """Something that only the vendor's own format understands: citations, server tools, log probabilities.
 
-    `content` says whether the model produced it (and so whether it commits the stream).
+    `content` says whether the model produced it (and so whether it commits the stream). With `about` it is no part of
+    its own: its payload holds fields for the `extra` of the part that begins next, of the one before, or of the
+    whole answer; lists of one name are added together.
     """
 
     format: str
     payload: dict[str, Any]
     index: int = 0
     content: bool = True
+    about: Literal["next", "last", "answer"] | None = None
 
 
 class Finished(Struct, frozen=True, gc=False, tag="finished"):

@@ -3,14 +3,18 @@
 SIGTERM or Ctrl-C begins the drain: `/ready` says 503 and every answer closes its connection. After SIGTERM new requests
 are still taken for `server.lame_duck`, as long as anybody is connected; then nothing new is accepted, and running
 requests may end. What still runs `server.drain` after the signal is ended with `server_draining`, and the process is
-gone five seconds later at the latest. A second signal stops at once. The exit code is 0 after a clean end, 1 when the
-house could not go on (an actor that it cannot do without crashed too often), and 130 after a second signal.
+gone five seconds later at the latest. A second signal stops at once.
+
+When an actor that the house cannot do without has crashed too often, nothing new can be served: the daemon drains as
+after Ctrl-C, so that answers under way reach their callers and are settled, and leaves the restart to whoever keeps
+it running (systemd, Kubernetes). The exit code is 0 after a clean end, 1 when the house could not go on, and 130 after a
+second signal.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import structlog
@@ -34,6 +38,8 @@ _BACKLOG: Final = 4096
 """Connections that the kernel may keep waiting; it lowers this to its own limit."""
 _OTHER_FILES: Final = 100
 """File descriptors beside those of clients and vendors."""
+_HARD_STOP: Final = 5.0
+"""Seconds after the end of the drain at which what still runs is cancelled."""
 
 log = structlog.get_logger("llm_dispatcher.daemon")
 
@@ -59,7 +65,7 @@ def run(
             first = first.exceptions[0]
         log.error("cannot serve", error=str(first), remedy="name another address with --host and --port")
     except* Exception as group:
-        log.error("the house could not go on", exc_info=group)
+        log.critical("the house could not go on", exc_info=group)
     return 1
 
 
@@ -67,7 +73,8 @@ async def _serve(loaded: Loaded, host: str, port: int) -> int:
     config = loaded.config.server
     files = _file_limit(config)
     overload = Overload()
-    async with Dispatcher.open(loaded) as dispatcher:
+    last_grace = float(config.drain) + _HARD_STOP
+    async with Dispatcher.open(loaded, last_grace=last_grace) as dispatcher:
         gateway = Gateway(dispatcher, Admission(overload, default=config.default_criticality))
         server = Server(gateway, _limits(config), descriptors=Descriptors(files))
         gateway.reports["server"] = server.statistics
@@ -78,11 +85,34 @@ async def _serve(loaded: Loaded, host: str, port: int) -> int:
                 await nursery.start(server.serve, listeners)
                 nursery.start_soon(monitor.run)
                 _announce(loaded, dispatcher, listeners)
-                politely = await anext(signals) == signal.SIGTERM
-                drained = await _drain(server, gateway, signals, config, politely=politely)
+                told = await _told_to_stop(signals, dispatcher)
+                drained = await _drain(server, gateway, signals, config, politely=told == signal.SIGTERM)
                 nursery.cancel_scope.cancel()
     log.info("stopped", requests=server.requests)
+    if told is None:
+        return 1
     return 0 if drained else 130
+
+
+async def _told_to_stop(signals: AsyncIterator[int], dispatcher: Dispatcher) -> int | None:
+    """Wait for a signal, and return it; None when there is none and the house cannot go on."""
+    told: int | None = None
+
+    async with trio.open_nursery() as nursery:
+
+        async def fail() -> None:
+            failure = await dispatcher.wait_failing()
+            log.critical(
+                "the house cannot go on",
+                reason=str(failure),
+                remedy="start it again; a crash that comes back is a mistake of ours: please report it with the log",
+            )
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(fail)
+        told = await anext(signals)
+        nursery.cancel_scope.cancel()
+    return told
 
 
 def _limits(config: ServerConfig) -> ServerLimits:
@@ -127,7 +157,7 @@ def _monitor(config: ServerConfig, overload: Overload, files: int | None, server
 
 
 async def _drain(
-    server: Server, gateway: Gateway, signals: object, config: ServerConfig, *, politely: bool
+    server: Server, gateway: Gateway, signals: AsyncIterator[int], config: ServerConfig, *, politely: bool
 ) -> bool:
     """Let running requests end, `politely` with a lame duck before; False when a second signal cut them off."""
     begun = trio.current_time()
@@ -138,7 +168,7 @@ async def _drain(
     async with trio.open_nursery() as nursery:
 
         async def impatience() -> None:
-            await anext(signals)  # type: ignore[call-overload]  # trio does not export the iterator's type
+            await anext(signals)
             log.warning("stopping at once")
             nursery.cancel_scope.cancel()
 

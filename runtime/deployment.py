@@ -10,6 +10,7 @@ from msgspec import Struct
 from ..actors.mailbox import Mailbox
 from .config.schema import Model, Timeouts
 from .dialects import Dialect
+from .stalls import Stalls
 
 __all__ = ["Deployment"]
 
@@ -27,3 +28,5 @@ class Deployment(Struct, frozen=True, kw_only=True):
     """The vendor's actor, which every attempt is settled with."""
     drains: bool = False
     """Whether an answer is read to its end when the caller has left (`on_disconnect`)."""
+    stalls: Stalls = Stalls()
+    """Whether it was this process that stood still when a clock ran out. This default is never told."""

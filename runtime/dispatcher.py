@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from os import PathLike
 from types import TracebackType
 from typing import Any, Self, get_args
@@ -21,18 +21,19 @@ import trio
 
 from ..actors.machines.backoff import Backoff
 from ..actors.machines.budget import ClassedBudget
-from ..actors.machines.fair_queue import FairQueueSettings
+from ..actors.machines.fair_queue import FairQueueSettings, FairQueueStatistics
 from ..actors.machines.hedge import HedgeBudget
-from ..actors.mailbox import Mailbox, serve
-from ..actors.messages import VendorReport, VendorSnapshot
+from ..actors.mailbox import ActorCrashed, Forward, Mailbox, MailboxClosed, serve
+from ..actors.messages import Cause, Reserve, VendorReport, VendorSnapshot
 from ..actors.policies import POLICIES, Policy
 from ..actors.router import Router, RouterState
 from ..actors.stats import Ledger, Statistics, Stats
-from ..actors.supervisor import Child, ChildStatistics, Supervisor
+from ..actors.supervisor import Child, ChildStatistics, RestartsExhausted, Supervisor
 from ..actors.vault import VendorState
 from ..actors.vendor import Vendor as VendorActor
 from ..actors.waiting import WaitingRoom
 from .canon import Criticality, Request
+from .chronicle import Chronicle
 from .config import Config, ConfigError, Loaded, Problem, Vendor, load, load_mapping
 from .config.serving import serving
 from .deployment import Deployment
@@ -40,8 +41,11 @@ from .detached import Background
 from .dialects import Dialect, dialect_class
 from .dispatch import answer
 from .house import House, RetryPolicy, conducts
+from .orders import carry_out
 from .plan import Planned, plan_deployments, routing_table, vendor_spec
 from .reply import Reply
+from .stalls import Stalls
+from .standing import Budgets, NetworkStanding, budgets, network
 from .stream import EventStream
 
 __all__ = ["Dispatcher"]
@@ -50,6 +54,7 @@ log = structlog.get_logger("llm_dispatcher.dispatcher")
 
 _MOST_OUTCOMES = 100_000
 """Outcomes that may wait for the statistics; further ones are dropped and counted."""
+_NOT_RUNNING = "the dispatcher is not running: use it inside `async with Dispatcher.open(...)`"
 _GRACE = 1.0
 """Seconds that the end of everything that outlasts its request may take."""
 
@@ -64,10 +69,12 @@ class Dispatcher:
         policies: Mapping[str, Policy],
         transports: Mapping[str, httpx.AsyncBaseTransport],
         rng: random.Random,
+        last_grace: float = 0.0,
     ) -> None:
         self.config = config
         self.serving = serving(config)
         self._rng = rng
+        self._last_grace = last_grace
         self._policies = {**POLICIES, **policies}
         self._given_transports = transports
         self._planned = list(plan_deployments(self.serving.vendors))
@@ -76,8 +83,11 @@ class Dispatcher:
         self._house: House | None = None
         self._mailboxes: dict[str, Mailbox[Any]] = {}
         self._states: dict[str, VendorState] = {}
+        self._chronicle = Chronicle(self._states)
+        self._router_state = RouterState(len(self.serving.vendors), self._policies, self._waiting_room())
         self._supervisor: Supervisor | None = None
         self._background = Background()
+        self._stalls = Stalls()
         self._stack = AsyncExitStack()
         self._nursery_manager: Any = None
         self._nursery: trio.Nursery | None = None
@@ -90,12 +100,15 @@ class Dispatcher:
         policies: Mapping[str, Policy] | None = None,
         transports: Mapping[str, httpx.AsyncBaseTransport] | None = None,
         rng: random.Random | None = None,
+        last_grace: float = 0.0,
     ) -> Self:
         """A dispatcher for `config`: a file's path, a mapping of the same shape, or None for the default.
 
         `policies` adds orderings of your own, by the name that the configuration uses. `transports`
         replaces the way out to a vendor, by the vendor's name (httpx's own transports fit). `rng` makes
-        every chance decision repeatable. Raises `config.ConfigError`.
+        every chance decision repeatable. `last_grace`: when the house cannot go on (an actor that it cannot do without
+        crashed too often), how many seconds requests under way still have before the context is cancelled, with
+        `RestartsExhausted`; `wait_failing` tells of it. Raises `config.ConfigError`.
         """
         names = {*POLICIES, *(policies or {})}
         if isinstance(config, Config):
@@ -110,6 +123,7 @@ class Dispatcher:
             policies=policies or {},
             transports=transports or {},
             rng=rng or random.Random(),
+            last_grace=last_grace,
         )
 
     # --- lifetime ---------------------------------------------------------------------------
@@ -123,6 +137,8 @@ class Dispatcher:
         self._nursery = await self._nursery_manager.__aenter__()
         await self._nursery.start(self._supervisor.run)
         await self._nursery.start(self._background.run)
+        self._nursery.start_soon(self._stalls.run)
+        self._nursery.start_soon(self._chronicle.run)
         return self
 
     async def __aexit__(
@@ -182,13 +198,12 @@ class Dispatcher:
             for each in mine:
                 deployments[each.name] = self._deployment(each, transports, vendors[vendor.name])
             children.append(self._vendor_child(vendor.name, vendors[vendor.name], state, router))
-        table, policies, rng = self.routing, self._policies, self._rng
-        state_of_router = RouterState(len(vendors), policies, self._waiting_room())
+        table, state_of_router, rng = self.routing, self._router_state, self._rng
         children.append(
             self._child("router", router, lambda: Router(table, state_of_router, router, vendors, rng=rng))
         )
         self._house = self._make_house(router, stats, deployments)
-        return Supervisor(children, rng=self._rng)
+        return Supervisor(children, rng=self._rng, grace=self._last_grace)
 
     def _waiting_room(self) -> WaitingRoom:
         waiting = self.config.waiting
@@ -231,6 +246,7 @@ class Dispatcher:
             timeouts=vendor.timeouts or self.config.timeouts,
             mailbox=mailbox,
             drains=vendor.on_disconnect == "drain",
+            stalls=self._stalls,
         )
 
     @staticmethod
@@ -263,6 +279,8 @@ class Dispatcher:
             name=name,
             live=live,
             on_crash=on_crash or crashed,
+            # Whoever asks one that will not live again should learn it at once.
+            on_exhausted=mailbox.suspend,
             most_restarts=supervision.most_restarts,
             period=float(supervision.period),
             quarantine=float(supervision.quarantine),
@@ -272,11 +290,14 @@ class Dispatcher:
     def _vendor_child(
         self, name: str, mailbox: Mailbox[Any], state: VendorState, router: Mailbox[Any]
     ) -> Child:
+        def back_to_the_router(message: Any) -> Forward | None:
+            return Forward(router, message.declined(Cause.GONE)) if isinstance(message, Reserve) else None
+
         def quarantined(until: float | None) -> None:
             if until is None:
                 mailbox.resume()
             else:
-                mailbox.suspend()
+                mailbox.suspend(back_to_the_router)
 
         def crashed(now: float) -> None:
             for finding in state.audit(now, mailbox.crashed()):
@@ -295,10 +316,13 @@ class Dispatcher:
 
     def _running(self) -> House:
         if self._house is None:
-            raise RuntimeError(
-                "the dispatcher is not running: use it inside `async with Dispatcher.open(...)`"
-            )
+            raise RuntimeError(_NOT_RUNNING)
         return self._house
+
+    def _keeper(self) -> Supervisor:
+        if self._house is None or self._supervisor is None:
+            raise RuntimeError(_NOT_RUNNING)
+        return self._supervisor
 
     async def send(self, request: Request, *, request_id: str | None = None) -> Reply:
         """The whole answer. Raises `errors.DispatchError`; the caller's cancellation reaches the vendor."""
@@ -323,18 +347,53 @@ class Dispatcher:
         return {} if self._supervisor is None else self._supervisor.statistics()
 
     async def standing(self) -> dict[str, VendorSnapshot]:
-        """How every vendor's deployments stand. A vendor that is not alive is left out."""
-        self._running()
-        found: dict[str, VendorSnapshot] = {}
+        """How every vendor's deployments stand. A vendor whose actor is not alive is left out."""
+        actors, found = self._keeper().statistics(), dict[str, VendorSnapshot]()
         for vendor in self.serving.vendors:
-            mailbox = self._mailboxes[f"vendor {vendor.name}"]
-            if not mailbox.closed:
-                found[vendor.name] = await mailbox.ask(VendorReport())
+            name = f"vendor {vendor.name}"
+            # One that is about to live again would be waited for.
+            if actors[name].state == "alive":
+                with suppress(ActorCrashed, MailboxClosed):
+                    found[vendor.name] = await self._mailboxes[name].ask(VendorReport())
         return found
 
+    async def order(self, target: str, order: str) -> VendorSnapshot:
+        """Carry out an operator's word about a vendor, or a deployment (`vendor/model`); returns how the vendor stands then.
+
+        `isolate`: no traffic; `force_closed`: traffic whatever happens; `automatic`: as the circuit decides; `lift`: end
+        cooldowns and quarantines, that of the vendor's own actor included. Raises `orders.OrderRefused`.
+        """
+        supervisor = self._keeper()
+        vendors = {name: tuple(state.deployments) for name, state in self._states.items()}
+        mailboxes = {name: self._mailboxes[f"vendor {name}"] for name in vendors}
+        snapshot = await carry_out(target, order, vendors=vendors, mailboxes=mailboxes, supervisor=supervisor)
+        log.warning("order", target=target, order=order)
+        return snapshot
+
+    def waiting(self) -> dict[str, FairQueueStatistics]:
+        """The lines of requests that no deployment can take yet, by the deployments that they wait for."""
+        return self._router_state.waiting.statistics(trio.current_time())
+
+    def network(self) -> NetworkStanding:
+        """Whether this machine's own network is thought down."""
+        return network(self._router_state.network, trio.current_time())
+
+    def budgets(self) -> Budgets:
+        """What is left of the budgets for retries and hedges."""
+        house = self._running()
+        return budgets(house.budget, house.hedges, trio.current_time())
+
+    def transitions(self) -> dict[str, dict[str, int]]:
+        """How often each circuit has gone from which state to which, and why, since the start; up to a second old."""
+        return self._chronicle.transitions()
+
+    async def wait_failing(self) -> RestartsExhausted:
+        """Wait until the house cannot go on, because an actor that it cannot do without crashed too often; returns why."""
+        return await self._keeper().wait_failing()
+
     def ready(self) -> bool:
-        """Whether requests can be served: the house is running, and some vendor's actor is alive."""
-        if self._house is None:
+        """Whether requests can be served: the house is running and can go on, and some vendor's actor is alive."""
+        if self._house is None or self._supervisor is None or self._supervisor.failure is not None:
             return False
         return any(
             child.state == "alive" for name, child in self.actors().items() if name.startswith("vendor ")

@@ -38,14 +38,15 @@ def _excused(reason: FinishReason | None, vendor_reason: str | None) -> bool:
 
 
 def _says_something(choice: Choice) -> bool:
-    if any(_substantial(part) for part in choice.parts):
-        return True
+    for part in choice.parts:
+        if _substantial(part):
+            return True
     # What only the vendor's own format knows, such as audio beside an empty text.
     own = (choice.extra or {}).values()
     return any(any(message.values()) for each in own if (message := each.get("message")))
 
 
 def _substantial(part: Part) -> bool:
-    if isinstance(part, Text | Refusal):
+    if type(part) is Text or type(part) is Refusal:
         return bool(part.text)
-    return not isinstance(part, Thinking) or bool(part.text or part.redacted or part.signature)
+    return type(part) is not Thinking or bool(part.text or part.redacted or part.signature)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator
-from typing import Final
+from typing import Any, Final
 
 import httpx
+import trio
 
 from ..actors.faults import FaultClass
 from .canon import Fault
 from .dialects import VendorFault
 from .wire.client_errors import ConnectionRefused, NameNotResolved, StaleConnection, TLSFailed
 
-__all__ = ["MOST_BODY", "answered", "body_of", "broken", "read_refusal", "read_whole", "unsent"]
+__all__ = ["MOST_BODY", "answered", "body_of", "broken", "next_piece", "read_refusal", "read_whole", "unsent"]
 
 MOST_BODY: Final = 64 * 2**20
 _MOST_REFUSAL: Final = 64 * 2**10
@@ -58,6 +59,20 @@ def broken(error: httpx.HTTPError, otherwise: FaultClass) -> Fault:
         # A body that ends before its declared length reads as a protocol error: it was cut.
         kind = otherwise
     return Fault(kind=kind, message=str(error) or type(error).__name__)
+
+
+async def next_piece(pieces: AsyncIterator[bytes], seconds: float) -> bytes:
+    """The next bytes of the body; empty at its end. Raises `httpx.ReadTimeout` when none come within so many seconds.
+
+    The own transport's body keeps the time itself, at a small part of a cancel scope's price (`wire.client`).
+    """
+    if hasattr(pieces, "read_timeout"):
+        timed: Any = pieces
+        timed.read_timeout = seconds
+        return await anext(pieces, b"")
+    with trio.move_on_after(seconds):
+        return await anext(pieces, b"")
+    raise httpx.ReadTimeout(f"nothing received for {seconds} s")
 
 
 async def read_whole(pieces: AsyncIterator[bytes], most: int) -> bytes:

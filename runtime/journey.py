@@ -51,7 +51,7 @@ class Journey:
         self._again: str | None = None
         self._again_at = 0.0
         self._repeated: set[str] = set()
-        self._stale: set[str] = set()
+        self._fresh = False
         self._larger_than = 0
         self._made = 0
         self._unsuited = 0
@@ -166,7 +166,7 @@ class Journey:
             stream=self.stream,
             deadline=self.deadline,
             input_estimate=self._facts.input_tokens,
-            fresh=lease.deployment in self._stale,
+            fresh=self._fresh,
         )
         return made
 
@@ -231,7 +231,7 @@ class Journey:
                 first_token=None if attempt is None else attempt.first_token,
                 seconds=0.0 if attempt is None else attempt.seconds,
                 request_seconds=trio.current_time() - self.begun,
-                spent=Spent() if attempt is None else attempt.spent,
+                spent=Spent() if attempt is None else attempt.bill.spent,
                 streamed=self.stream,
                 attempt=len(self.records),
                 last=last,
@@ -242,7 +242,7 @@ class Journey:
 
     def goes_on(self, attempt: Attempt, fault: Fault) -> bool:
         """Whether there will be another attempt after `fault`, a retry being spent on it if need be."""
-        free = self._free(attempt, fault)
+        free = self._free(fault)
         if not self.judge(attempt, fault):
             return False
         return free or self.house.budget.withdraw(self.request.criticality, trio.current_time())
@@ -259,9 +259,9 @@ class Journey:
             self._made -= 1
             self._tried = (*self._tried, name)
             return self._unsuited < _MOST_UNSUITED
-        if self._free(attempt, fault):
-            self._repeated.add(name)
-            self._stale.add(name)
+        if self._free(fault):
+            # Only once a request: who finds one connection stale finds others stale too, wherever it goes.
+            self._fresh = True
             self._made -= 1
             return now < self.deadline
         row = consequence(fault.kind, fault.status)
@@ -277,12 +277,11 @@ class Journey:
             self._larger_than = int(attempt.deployment.model.context)
         return self._has_room() and now < self.deadline
 
-    def _free(self, attempt: Attempt, fault: Fault) -> bool:
-        """Whether the vendor provably did not begin: the next attempt is then not counted, once a deployment."""
+    def _free(self, fault: Fault) -> bool:
+        """Whether the vendor provably did not begin: the next attempt is then not counted, once a request."""
         if fault.code == "unsupported_feature":
             return True
-        once_free = consequence(fault.kind, fault.status).same is Again.ONCE_FREE
-        return once_free and attempt.deployment.name not in self._repeated
+        return not self._fresh and consequence(fault.kind, fault.status).same is Again.ONCE_FREE
 
     def _elsewhere(self, fault: Fault) -> bool:
         """Whether the request was refused for what this vendor or model lacks: one other is then asked."""
@@ -327,8 +326,9 @@ class Journey:
 
     def reply(self, attempt: Attempt, completion: Completion) -> Reply:
         """The answer, with how it came about. `attempt` brought it, or the end of it."""
-        costs = [record.cost for record in self.records]
-        known = [cost for cost in costs if cost is not None]
+        cost: Decimal | None = Decimal(0)
+        for record in self.records:
+            cost = None if cost is None or record.cost is None else cost + record.cost
         return Reply(
             completion=completion,
             request_id=self.request_id,
@@ -336,7 +336,7 @@ class Journey:
             deployment=attempt.deployment.name,
             model=attempt.deployment.model.name,
             attempts=self.attempts,
-            cost=sum(known, Decimal(0)) if len(known) == len(costs) else None,
+            cost=cost,
             seconds=trio.current_time() - self.begun,
             first_token=attempt.first_token,
             dropped=attempt.dropped,

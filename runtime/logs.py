@@ -18,7 +18,9 @@ def configure(level: str, style: Literal["auto", "text", "json"]) -> None:
     shared: list[structlog.typing.Processor] = [structlog.processors.add_log_level, stamp]
     tail: list[structlog.typing.Processor]
     if text:
-        tail = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # Not structlog's own choice, which shows every local variable: there are keys and prompts among them.
+        plain = structlog.dev.plain_traceback
+        tail = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     else:
         tail = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(

@@ -3,7 +3,7 @@
     RESERVED --send--> SENT --settle--> SETTLED     the vendor's own final report
         |                |------------> ESTIMATED   interrupted, or never reported: what passed was counted
         |                |------------> UNKNOWN     nothing came, and the vendor may have billed all of it
-        '----settle------'------------> RELEASED    nothing was sent, or the fault's class is known to be free
+        '----settle------'------------> RELEASED    nothing was sent, or it was refused by a fault known to be free
 
 The rule that everything here serves: what was settled exactly, and the ceilings of the rest, together are never
 less than what the vendors bill. So an attempt is only free when that is certain: what is refused after a status of 200
@@ -47,6 +47,11 @@ class BillState(enum.Enum):
     RELEASED = "released"
 
 
+# Looking a member up costs more than comparing it.
+_RESERVED, _SENT, _SETTLED = BillState.RESERVED, BillState.SENT, BillState.SETTLED
+_RELEASED, _UNKNOWN = BillState.RELEASED, BillState.UNKNOWN
+
+
 class Bill:
     """One attempt's. `input_tokens` is an estimate; `most` the largest usage that can be billed, worked out if needed."""
 
@@ -58,7 +63,7 @@ class Bill:
     def __init__(
         self, price: Price | None, input_tokens: int, most: Callable[[], Usage], choices: int = 1
     ) -> None:
-        self.state = BillState.RESERVED
+        self.state = _RESERVED
         self.usage: Usage | None = None
         """The vendor's last report."""
         self.spent = Spent()
@@ -74,11 +79,11 @@ class Bill:
 
     def send(self) -> None:
         """From now on the vendor may bill."""
-        self.state = BillState.SENT
+        self.state = _SENT
 
     def unsend(self) -> None:
         """It turned out that nothing had been sent."""
-        self.state = BillState.RESERVED
+        self.state = _RESERVED
 
     def accept(self) -> None:
         """The vendor has taken the request on: whatever it says after that, it may bill the input at least."""
@@ -110,10 +115,10 @@ class Bill:
 
     def settle(self, fault: Fault | None, *, complete: bool) -> Spent:
         """The end, once. `complete`: the vendor ended its answer, whatever became of the caller."""
-        if self.state is BillState.SENT:
+        if self.state is _SENT:
             self.state = self._ending(fault, complete=complete)
-        elif self.state is BillState.RESERVED:
-            self.state = BillState.RELEASED
+        elif self.state is _RESERVED:
+            self.state = _RELEASED
         else:
             raise RuntimeError(f"the bill was settled before: {self.state}")
         self.spent = self._settled()
@@ -121,18 +126,18 @@ class Bill:
 
     def _ending(self, fault: Fault | None, *, complete: bool) -> BillState:
         if self.usage is not None and (complete or self._final):
-            return BillState.SETTLED
+            return _SETTLED
         if fault is None or complete or self.seen or fault.kind in _OURS:
             return BillState.ESTIMATED
         money = consequence(fault.kind, fault.status).money
         if money is Money.NONE:
-            return BillState.ESTIMATED if self._accepted else BillState.RELEASED
-        return BillState.ESTIMATED if money is Money.BILLED else BillState.UNKNOWN
+            return BillState.ESTIMATED if self._accepted else _RELEASED
+        return BillState.ESTIMATED if money is Money.BILLED else _UNKNOWN
 
     def _settled(self) -> Spent:
-        if self.state is BillState.RELEASED:
+        if self.state is _RELEASED:
             return _NOTHING
-        exact = self.state is BillState.SETTLED
+        exact = self.state is _SETTLED
         usage = self.usage if exact and self.usage is not None else self._guess()
         cost = cost_of(usage, self._price)
         ceiling = cost if exact or cost is None else max(cost, most_cost_of(self._most(), self._price))
@@ -157,7 +162,7 @@ class Bill:
 
     def used(self) -> Used | None:
         """What the vendor's limits are charged, once settled. None where nothing is known: the reservation stays."""
-        if self.state is BillState.UNKNOWN:
+        if self.state is _UNKNOWN:
             return None
         spent = self.spent
         return Used(

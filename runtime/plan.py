@@ -24,9 +24,15 @@ from .dialects import Target
 
 __all__ = ["Planned", "limit_model", "plan_deployments", "routing_table", "vendor_spec"]
 
-_MODEL_OF_DIALECT: Final = {"anthropic": "anthropic", "azure": "azure", "google": "gemini"}
+_MODEL_OF_DIALECT: Final = {
+    "anthropic": "anthropic",
+    "azure": "azure",
+    "azure-responses": "azure",
+    "google": "gemini",
+}
 _MODEL_OF_DOMAIN: Final = {"openai.com": "openai", "groq.com": "groq"}
 """How those count whose interface others imitate."""
+_IMITATED: Final = frozenset({"openai", "openai-responses"})
 
 
 class Planned(Struct, frozen=True, kw_only=True):
@@ -83,7 +89,7 @@ def limit_model(vendor: Vendor) -> str:
         return vendor.limit_model
     if vendor.simulate is not None:
         return "default"
-    if vendor.dialect != "openai":
+    if vendor.dialect not in _IMITATED:
         return _MODEL_OF_DIALECT.get(vendor.dialect, "default")
     host = urlsplit(vendor.base_url).hostname or ""
     return next(

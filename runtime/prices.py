@@ -20,6 +20,15 @@ def cost_of(usage: Usage, price: Price | None) -> Decimal | None:
     """
     if price is None:
         return None
+    if not (
+        usage.cache_read_tokens
+        or usage.cache_write_tokens
+        or usage.reasoning_tokens
+        or usage.audio_input_tokens
+        or usage.audio_output_tokens
+    ):
+        # What most requests come to, in a quarter of the time.
+        return (price.input * usage.input_tokens + price.output * usage.output_tokens) / _MILLION
     short_writes = usage.cache_write_tokens - usage.cache_write_1h_tokens
     write_price = price.cache_write if price.cache_write is not None else price.input
     inputs = (

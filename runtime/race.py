@@ -58,7 +58,7 @@ class _Race:
         crossed = True
         try:
             async with trio.open_nursery() as nursery:
-                # Counted here and not in the task, which a cancellation may keep from ever running.
+                # Counted here and not in the task, so that whoever fails first knows how many there are.
                 self._running = 1
                 nursery.start_soon(self._enter, self._first)
                 await self._hedge(nursery)

@@ -97,6 +97,10 @@ class EventStream:
             self._reply = journey.reply(attempt, completion)
         return self._reply
 
+    def too_late(self) -> DispatchError:
+        """The error of a stream whose deadline has passed."""
+        return self._entered()[0].too_late()
+
     # --- the beginning ----------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
@@ -204,7 +208,7 @@ class EventStream:
         kind: type[Seam | Restarted] = Restarted
         if self._written is not None:
             kind = Seam
-            self._before = total(self._before, broken.spent)
+            self._before = total(self._before, broken.bill.spent)
             self._joint = Joint(self._written, self._before)
         else:
             self._assembler = Assembler()

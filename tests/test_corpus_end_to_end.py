@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.corpus import folder, needs_corpus
-from tests.corpus.replay import FOLDERS, replay
+from tests.corpus import needs_corpus
+from tests.corpus.replay import FOLDERS, replay, spoken
 
 
 @needs_corpus
@@ -13,4 +13,4 @@ from tests.corpus.replay import FOLDERS, replay
 async def test_no_recorded_exchange_is_dispatched_wrong(name: str) -> None:
     result = await replay(name)
     assert result.wrong == []
-    assert result.tried.total() == len(folder(name)) > 0
+    assert result.tried.total() == len(spoken(name)) > 0

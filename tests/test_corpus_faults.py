@@ -8,21 +8,31 @@ import pytest
 from llm_dispatcher.actors.faults import FaultClass
 from llm_dispatcher.runtime.canon import Failed, Fault
 from llm_dispatcher.runtime.dialects import Answer, Dialect, Target, dialect_class
-from llm_dispatcher.runtime.dialects.formats.chat_completions.faults import in_stream
 
 from .corpus import Recording, needs_corpus
-from .corpus.judgements import errors_within, failures, judged
+from .corpus.judgements import failures, judged
 
 pytestmark = [needs_corpus, pytest.mark.slow]
 
-DIALECTS = {"anthropic": "anthropic", "gemini": "google", "vertex": "google", "azure-openai": "azure"}
+DIALECTS = {
+    "anthropic": "anthropic",
+    "gemini": "google",
+    "vertex": "google",
+    "azure-openai": "azure",
+    "cohere": "cohere",
+}
 """Vendors that a dialect of their own speaks to; the others are reached through `dialect = "openai"`."""
+
+RESPONSES = {"azure-openai": "azure-responses", "azure-ai": "azure-responses"}
+"""The same for responses; the others are reached through `dialect = "openai-responses"`."""
 
 
 def dialect_for(recording: Recording) -> Dialect:
     name = DIALECTS.get(recording.vendor, "openai")
     if recording.operation == "messages":
         name = "anthropic"
+    elif recording.operation == "responses":
+        name = RESPONSES.get(recording.vendor, "openai-responses")
     return dialect_class(name)(
         Target(vendor=recording.vendor, base_url="https://vendor.test/v1", model="m", key="k")
     )
@@ -33,9 +43,6 @@ def recognised(recording: Recording) -> Fault | None:
     dialect = dialect_for(recording)
     if recording.refused:
         return dialect.fault(Answer(recording.status, recording.headers, recording.body))
-    if recording.operation == "responses":
-        # No dialect speaks it yet: its error objects are those of the same vendor's chat.
-        return in_stream(errors_within(recording)[0])
     decoder = dialect.decoder()
     events = [*decoder.feed(recording.body), *decoder.close()]
     return next((event.fault for event in events if isinstance(event, Failed)), None)

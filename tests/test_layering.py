@@ -24,6 +24,9 @@ FORBIDDEN = {
     "runtime/journey.py": ("runtime.race", "runtime.dispatch", "runtime.stream", "runtime.dispatcher"),
     "runtime/race.py": ("runtime.dispatch", "runtime.stream", "runtime.dispatcher"),
     "runtime/dispatch.py": ("runtime.stream", "runtime.dispatcher"),
+    "runtime/orders.py": ("runtime.dispatcher", "runtime.gateway", "runtime.cli"),
+    "runtime/chronicle.py": ("runtime.dispatcher", "runtime.gateway", "runtime.cli"),
+    "runtime/standing.py": ("runtime.dispatcher", "runtime.gateway", "runtime.cli"),
     "runtime/money.py": ("runtime.attempt", "runtime.journey", "runtime.wire"),
     "runtime/pace.py": ("runtime.attempt", "runtime.journey", "runtime.wire"),
     "runtime/config": ("runtime.attempt", "runtime.dispatch", "runtime.dispatcher", "runtime.gateway", "runtime.wire"),
@@ -99,7 +102,7 @@ def test_actors_meet_in_messages_only() -> None:
 
 
 def test_dialects_do_not_import_one_another() -> None:
-    dialects = {"openai", "azure", "anthropic", "google"}
+    dialects = {"openai", "azure", "anthropic", "google", "cohere"}
     wrong = [
         f"{dotted} imports {name}"
         for path, dotted, found in modules("runtime/dialects")

@@ -212,7 +212,8 @@ class TokenBucket:
     def rescale(self, rate: float, burst: float, now: float) -> None:
         """Change the limit. What was used stays used, and no token appears that was not there before.
 
-        A raised burst is filled by time at the new rate; a lowered one may leave the bucket in debt.
+        A raised burst is filled by time at the new rate; a lowered one may leave the bucket in debt. What a raised burst had
+        not been filled with yet counts as used when it is lowered again: to the cautious side, and no more than that.
         """
         used = max(self.tat - now, 0.0) * self.rate
         available = self.burst - used

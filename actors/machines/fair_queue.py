@@ -144,6 +144,23 @@ class FairQueue(Generic[T]):
         self._admit(entry, newest_first=True)
         return True
 
+    def displace(self, tenant: str, cost: float, now: float) -> Entry[T] | None:
+        """Make room for a request of `tenant` in a full queue: the newest of whoever has the most waiting leaves.
+
+        None, and nobody leaves, if that is `tenant` itself, or would have less waiting than `tenant` then. So nobody can
+        keep others out by filling the queue (P. McKenney, "Stochastic Fairness Queueing", INFOCOM 1990).
+        """
+        self._sweep(now)
+        weighed = {name: line.cost / self._share(name) for name, line in self._ring.items()}
+        most = max(weighed, key=weighed.__getitem__, default=tenant)
+        mine = weighed.get(tenant, 0.0) + max(cost, _CHEAPEST) / self._share(tenant)
+        last = None if most == tenant else self._ring[most].last
+        if last is None or weighed[most] - last.cost / self._share(most) < mine:
+            return None
+        self._removed += 1
+        self._dismiss(last)
+        return last
+
     def peek(self, now: float, skip: Callable[[T], bool] | None = None) -> Entry[T] | None:
         """What `pop` would take."""
         return self._find(now, skip)[0]

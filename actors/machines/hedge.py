@@ -95,6 +95,10 @@ class HedgeBudget:
     def _most(self, now: float) -> float:
         return self.floor + self.share * self._window.count("requests", now) if self.share else 0.0
 
+    def balance(self, now: float) -> float:
+        """Hedges left at `now`, money aside. Below zero when the requests that allowed recent ones are already forgotten."""
+        return self._most(now) - self._window.count("hedges", now)
+
     def statistics(self, now: float) -> HedgeStatistics:
         return HedgeStatistics(
             requests=self._window.count("requests", now),

@@ -1,4 +1,5 @@
-"""The command line: `llm-dispatcher serve`, `check`, `chat`, `models`, `faults`, `simulate-vendor`.
+"""The command line: `llm-dispatcher serve`, `check`, `chat`, `models`, `vendors`, `status`, `order`, `faults`,
+`simulate-vendor`.
 
 One file per command. Nothing heavy is imported before a command needs it, so that `--help` and shell
 completion answer at once.
@@ -14,8 +15,11 @@ from .chat import chat
 from .check import check
 from .faults import faults
 from .models import models
+from .order import order
 from .serve import serve
 from .simulate_vendor import simulate_vendor
+from .status import status
+from .vendors import vendors
 
 __all__ = ["main"]
 
@@ -58,6 +62,11 @@ def main() -> None:
       export OPENAI_BASE_URL=http://127.0.0.1:4000/v1
 
     \b
+    Look at a running one, and take a vendor out by hand:
+      llm-dispatcher status --watch
+      llm-dispatcher order isolate openai/gpt-4o
+
+    \b
     With your own configuration:
       llm-dispatcher check dispatcher.toml
       llm-dispatcher serve --config dispatcher.toml
@@ -67,5 +76,5 @@ def main() -> None:
     """
 
 
-for _command in (serve, check, chat, models, faults, simulate_vendor):
+for _command in (serve, check, chat, models, vendors, status, order, faults, simulate_vendor):
     main.add_command(_command)

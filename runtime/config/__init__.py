@@ -1,7 +1,7 @@
 """The configuration: `dispatcher.toml` (or YAML, JSON, or a dict) as checked, frozen structs.
 
-One file per step: `sources` reads, `dotenv` and `interpolation` fill in the environment, `shape` makes
-structs of it, `checks` finds what contradicts itself, `serving` decides which vendors are used, `explain`
+One file per step: `sources` reads, `catalogue` fills in what is known of a vendor, `dotenv` and `interpolation` the
+environment, `shape` makes structs of it, `checks` finds what contradicts itself, `serving` decides which vendors are used, `explain`
 shows the result to people. `schema` says what can be written; `default.toml` is the annotated example, and
 what is used when there is no other.
 """
@@ -16,6 +16,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from ...actors.policies import POLICIES
+from .catalogue import stocked
 from .checks import check
 from .dotenv import parse_dotenv
 from .interpolation import Missing, interpolate
@@ -136,7 +137,9 @@ def load(
     environ = os.environ if environ is None else environ
     here = Path.cwd() if directory is None else Path(directory)
     file = _choose(path, environ, here)
-    values = read(file)
+    values, problems = stocked(read(file), str(file))
+    if problems:
+        raise ConfigError(problems)
     env_files, variables = _environment(file, environ, here)
     filled = interpolate(values, variables, str(file))
     if filled.problems:
@@ -151,8 +154,12 @@ def load(
 def load_mapping(values: Mapping[str, Any], *, policies: Collection[str] = tuple(POLICIES)) -> Config:
     """A configuration from a dict, for programs that make their own.
 
-    It is taken literally: no `${...}` is filled in. Raises `ConfigError` with every problem that was found.
+    It is taken literally: no `${...}` is filled in, and so no key from the catalogue. Raises `ConfigError` with
+    every problem that was found.
     """
+    values, problems = stocked(values, "", literal=True)
+    if problems:
+        raise ConfigError(problems)
     config = shape(values, "")
     problems = check(config, policies=policies)
     if problems:

@@ -75,6 +75,7 @@ def _vendor(vendor: Vendor, config: Config, reason: str) -> dict[str, Any]:
         "served": not reason,
         "reason": reason,
         "serve": vendor.serve,
+        "catalogue": vendor.catalogue,
         "dialect": vendor.dialect,
         "address": "simulated" if vendor.simulate else without_userinfo(vendor.base_url),
         "keys": [masked(key) for key in keys(vendor) if key],

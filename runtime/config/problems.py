@@ -29,7 +29,9 @@ class Problem(Struct, frozen=True):
 
     def __str__(self) -> str:
         line = ": ".join(part for part in (self.file, self.path, self.message) if part)
-        return f"{line}\n    {self.remedy}" if self.remedy else line
+        whole = f"{line}\n    {self.remedy}" if self.remedy else line
+        # It may quote what no terminal takes: lone surrogates, from JSON.
+        return whole.encode("utf-8", "backslashreplace").decode()
 
 
 class ConfigError(Exception):

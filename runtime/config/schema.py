@@ -165,6 +165,9 @@ class Vendor(Table, frozen=True, kw_only=True):
     """One vendor, or one account with it."""
 
     name: Name
+    catalogue: str | None = None
+    """The vendor that it is, as `llm-dispatcher vendors` lists them: what is not written here is taken from there. None: the
+    one of the same name, if no address is written."""
     dialect: str = "openai"
     base_url: str = ""
     api_key: str | None = None
@@ -353,6 +356,8 @@ class Server(Table, frozen=True, kw_only=True):
     moved less than that is cut off."""
     default_criticality: Criticality = "critical"
     """The class of requests without the header `x-dispatch-criticality`."""
+    orders: Literal["loopback", "any"] = "loopback"
+    """From whom operators' orders (`POST /v1/orders`) are taken: from this machine only, or from anybody who can connect."""
     overload: Overload = Overload()
     drain: Seconds = Seconds(120)
     """After SIGTERM or Ctrl-C: how long running requests may go on. A second signal stops at once."""

@@ -121,8 +121,17 @@ def _yaml(text: str) -> Any:
         """Refuses what the standard loader lets pass: keys given twice in one mapping."""
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-            _refuse_repeated_keys(node)
+            if isinstance(node, yaml.MappingNode):
+                _refuse_repeated_keys(node)
             return super().construct_mapping(node, deep)
+
+        def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+            try:
+                return super().construct_object(node, deep)
+            except (ArithmeticError, AttributeError, LookupError, TypeError):
+                # PyYAML takes it for granted that a value fits the tag before it, as in `!!bool maybe`.
+                message = f"the value does not fit its tag {node.tag!r}"
+                raise _Malformed(message, node.start_mark.line + 1, node.start_mark.column + 1) from None
 
     try:
         held = yaml.load(text, Loader)

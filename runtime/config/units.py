@@ -43,6 +43,12 @@ _SIZES: Final = {
 }
 _COUNTS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
+_LARGEST: Final = 2**63 - 1
+_DEAREST: Final = 10**9
+"""Dollars; sums of such prices keep within the 28 digits in which they are exact."""
+_LONGEST: Final = 100
+"""Characters of a number; whoever writes more has made a mistake, or wants the parser to be busy."""
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
 
@@ -54,13 +60,15 @@ def _seconds(raw: Any) -> Seconds:
         except OverflowError:
             value = math.inf
     else:
-        text = str(raw).replace(" ", "")
+        text = _text(raw).replace(" ", "")
         pieces = list(_DURATION.finditer(text))
         if not pieces or "".join(piece.group() for piece in pieces) != text:
-            raise ValueError(f"{raw!r} is not a duration; write it like 3, '250ms', '3s', '1m30s' or '2h'")
+            raise ValueError(
+                f"{_shown(raw)} is not a duration; write it like 3, '250ms', '3s', '1m30s' or '2h'"
+            )
         value = sum(float(piece[1]) * _MILLISECONDS[piece[2]] for piece in pieces) / 1000
     if not 0 <= value < math.inf:
-        raise ValueError(f"a duration is at least 0 and finite, not {raw!r}")
+        raise ValueError(f"a duration is at least 0 and finite, not {_shown(raw)}")
     return Seconds(value)
 
 
@@ -68,27 +76,39 @@ def _quantity(raw: Any, scale: dict[str, int], what: str, examples: str) -> int:
     if isinstance(raw, int) and not isinstance(raw, bool):
         value = raw
     else:
-        match = _QUANTITY.fullmatch(str(raw).strip().replace("_", ""))
+        match = _QUANTITY.fullmatch(_text(raw).strip().replace("_", ""))
         if match is None or match[2].lower() not in scale:
-            raise ValueError(f"{raw!r} is not {what}; write it like {examples}")
+            raise ValueError(f"{_shown(raw)} is not {what}; write it like {examples}")
         exact = Decimal(match[1]) * scale[match[2].lower()]
         if exact != exact.to_integral_value():
-            raise ValueError(f"{raw!r} is not a whole number")
+            raise ValueError(f"{_shown(raw)} is not a whole number")
         value = int(exact)
-    if value < 0:
-        raise ValueError(f"{what} is at least 0, not {raw!r}")
+    if not 0 <= value <= _LARGEST:
+        raise ValueError(f"{what} is at least 0 and at most {_LARGEST}, not {_shown(raw)}")
     return value
 
 
 def _usd(raw: Any) -> Usd:
     try:
         # By way of text: 0.15 in TOML is meant as written, not as its nearest binary fraction.
-        value = Usd(str(raw).strip().removeprefix("$"))
+        value = Usd(_text(raw).strip().removeprefix("$"))
     except InvalidOperation:
-        raise ValueError(f"{raw!r} is not a price; write dollars like 0.15 or '0.15'") from None
-    if isinstance(raw, bool) or not value.is_finite() or value < 0:
-        raise ValueError(f"a price is at least 0, not {raw!r}")
+        raise ValueError(f"{_shown(raw)} is not a price; write dollars like 0.15 or '0.15'") from None
+    if isinstance(raw, bool) or not value.is_finite() or not 0 <= value <= _DEAREST:
+        raise ValueError(f"a price is at least 0 and at most {_DEAREST}, not {_shown(raw)}")
     return value
+
+
+def _text(raw: Any) -> str:
+    """What was written, as text; nothing where it is too long to be a number, which keeps its parsing short."""
+    text = str(raw)
+    return text if len(text) <= _LONGEST else ""
+
+
+def _shown(raw: Any) -> str:
+    """What was written, for a message."""
+    shown = repr(raw)
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 3]}..."
 
 
 def decode(kind: type, raw: Any) -> Any:

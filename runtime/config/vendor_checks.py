@@ -18,7 +18,9 @@ from .serving import keys
 
 __all__ = ["Finding", "timeout_findings", "vendor_findings"]
 
-_KEYED: Final = frozenset({"openai", "azure", "anthropic", "google"})
+_KEYED: Final = frozenset(
+    {"openai", "openai-responses", "azure", "azure-responses", "anthropic", "google", "cohere"}
+)
 """Dialects whose vendors want a key. Who installs another dialect knows what it wants."""
 
 _OPEN_SUFFIXES: Final = (".local", ".internal", ".lan", ".localhost", ".home.arpa")

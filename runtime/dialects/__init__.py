@@ -30,9 +30,12 @@ __all__ = [
 
 DIALECTS: Final[dict[str, str]] = {
     "openai": "openai:OpenAI",
+    "openai-responses": "openai_responses:OpenAIResponses",
     "azure": "azure:Azure",
+    "azure-responses": "azure_responses:AzureResponses",
     "anthropic": "anthropic:Anthropic",
     "google": "google:Google",
+    "cohere": "cohere:Cohere",
 }
 """Name in the configuration -> module and class. Imported when first used."""
 

@@ -106,7 +106,7 @@ class Dialect(ABC):
     name: ClassVar[str]
     """As written in the configuration: `dialect = "openai"`."""
     format: ClassVar[str]
-    """The wire format: `chat_completions`, `messages`, `generate_content`."""
+    """The wire format: `chat_completions`, `messages`, `responses`, `generate_content`, `cohere_chat`."""
 
     def __init__(self, target: Target) -> None:
         """Raises `ValueError`, naming the option and the remedy, when `target` is not usable."""

@@ -14,6 +14,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from .untrusted import Unreadable, read_json
+
 __all__ = ["ErrorText", "read_error", "read_object"]
 
 _LONGEST_MESSAGE: Final = 2000
@@ -59,8 +61,8 @@ def read_object(raw: object) -> ErrorText:
 
 def _read(body: bytes, depth: int) -> ErrorText:
     try:
-        parsed = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        parsed = read_json(body)
+    except Unreadable:
         return ErrorText(_plain(body))
     while isinstance(parsed, list) and parsed:
         parsed = parsed[0]

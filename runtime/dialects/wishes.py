@@ -10,8 +10,21 @@ from .base import Unsupported
 __all__ = ["Wishes"]
 
 
-_PERMISSIONS: Final = frozenset({"messages.betas"})
-"""Fields that only permit what other fields then ask for: on their own they wish for nothing."""
+_ASK_FOR_NOTHING: Final = frozenset(
+    {
+        "messages.betas",
+        "responses.client_metadata",
+        "responses.metadata",
+        "responses.prompt_cache_key",
+        "responses.prompt_cache_options",
+        "responses.prompt_cache_retention",
+        "responses.reasoning.summary",
+        "responses.safety_identifier",
+        "responses.stream_options",
+    }
+)
+"""Fields that only permit what other fields then ask for, or do not change what the answer is: names for a vendor's
+books, advice for its cache, which of several summaries of the reasoning. On their own they wish for nothing."""
 
 
 class Wishes:
@@ -31,5 +44,5 @@ class Wishes:
         """None of the fields that other formats than `format` have kept can be said."""
         for owner, fields in extra.items():
             for name in fields if owner != format else ():
-                if f"{owner}.{name}" not in _PERMISSIONS:
+                if f"{owner}.{name}" not in _ASK_FOR_NOTHING:
                     self.cannot(f"{owner}.{name}")

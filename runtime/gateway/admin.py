@@ -38,11 +38,16 @@ async def models(dispatcher: Dispatcher, exchange: Exchange) -> None:
 
 
 async def stats(dispatcher: Dispatcher, exchange: Exchange) -> None:
-    """`GET /v1/stats`: the statistics, how each deployment stands, how the actors and the front door are."""
+    """`GET /v1/stats`: the statistics; how each deployment, the actors and the front door are; who waits; whether our
+    network is down; what is left for retries and hedges; how circuits moved."""
     body = {
         "statistics": dispatcher.statistics(),
         "vendors": await dispatcher.standing(),
         "actors": dispatcher.actors(),
+        "transitions": dispatcher.transitions(),
+        "waiting": dispatcher.waiting(),
+        "network": dispatcher.network(),
+        "budgets": dispatcher.budgets(),
         **{name: report() for name, report in exchange.reports.items()},
     }
     await exchange.answer(200, encode(body))

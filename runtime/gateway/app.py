@@ -17,6 +17,7 @@ import trio
 from ..dialects.base import InvalidBody
 from ..dispatcher import Dispatcher
 from ..errors import DispatchError
+from ..orders import OrderRefused
 from . import admin
 from .admission import Admission
 from .chat import chat_completions
@@ -24,6 +25,8 @@ from .count_tokens import count_tokens
 from .failures import failure_of, headers_of
 from .http import BodyTooLarge, ClientGone, Exchange, Receive, Report, Scope, Send, encode
 from .messages import messages
+from .orders import orders
+from .responses import responses, stored_response
 from .styles import ANTHROPIC, OPENAI, Failure, Style, style_of_client
 
 __all__ = ["EXTENSION", "Gateway"]
@@ -39,14 +42,25 @@ ENDPOINTS: Final[dict[str, dict[str, Endpoint]]] = {
     "/v1/chat/completions": {"POST": chat_completions},
     "/v1/messages": {"POST": messages},
     "/v1/messages/count_tokens": {"POST": count_tokens},
+    "/v1/responses": {"POST": responses},
     "/v1/models": {"GET": admin.models},
     "/v1/stats": {"GET": admin.stats},
+    "/v1/orders": {"POST": orders},
     "/health": {"GET": admin.health},
     "/ready": {"GET": admin.ready},
 }
 
+_NEVER_SHED: Final = frozenset({orders})
+"""Endpoints that are answered in every overload: an order may be what ends it."""
+
+BELOW: Final[dict[str, dict[str, Endpoint]]] = {
+    "/v1/responses/": {"GET": stored_response, "POST": stored_response, "DELETE": stored_response},
+}
+"""Beginnings of paths whose rest is a name."""
+
 STYLES: Final[dict[str, Style]] = {
     "/v1/chat/completions": OPENAI,
+    "/v1/responses": OPENAI,
     "/v1/messages": ANTHROPIC,
     "/v1/messages/count_tokens": ANTHROPIC,
 }
@@ -88,7 +102,7 @@ class Gateway:
     async def _find(self, scope: Scope, exchange: Exchange) -> Endpoint | None:
         """The endpoint for the path, or None after an answer that there is none."""
         path = scope["path"]
-        methods = ENDPOINTS.get(path) or ENDPOINTS.get(path.rstrip("/"))
+        methods = ENDPOINTS.get(path) or ENDPOINTS.get(path.rstrip("/")) or _below(path)
         if methods is None:
             known = ", ".join(ENDPOINTS)
             await _refuse(exchange, 404, f"there is nothing at {path}; there is {known}", "not_found")
@@ -131,7 +145,7 @@ class Gateway:
     async def _answer(self, endpoint: Endpoint, exchange: Exchange) -> None:
         """Run the endpoint, and turn what it raises into an answer if none has begun."""
         try:
-            if exchange.scope["method"] == "POST":
+            if exchange.scope["method"] == "POST" and endpoint not in _NEVER_SHED:
                 self._admission.admit(exchange)
             await endpoint(self._dispatcher, exchange)
         except DispatchError as error:
@@ -142,6 +156,8 @@ class Gateway:
             )
         except InvalidBody as error:
             await _refuse(exchange, 400, str(error), "invalid_request", param=error.param)
+        except OrderRefused as error:
+            await _refuse(exchange, error.status, error.message, error.code, param=error.param)
         except BodyTooLarge:
             most = int(self._dispatcher.config.server.max_body)
             message = f"the body is larger than {most} bytes (server.max_body)"
@@ -154,6 +170,10 @@ class Gateway:
                 raise
             message = f"internal error ({type(error).__name__}); please report it with this request's id"
             await _refuse(exchange, 500, message, "internal_error", type="api_error")
+
+
+def _below(path: str) -> dict[str, Endpoint] | None:
+    return next((methods for beginning, methods in BELOW.items() if path.startswith(beginning)), None)
 
 
 async def _refuse(

@@ -40,31 +40,31 @@ class StreamWriter(Protocol):
 
 async def deliver(events: EventStream, writer: StreamWriter, exchange: Exchange) -> None:
     """Send the whole of `events`, which has its first content. A failure from here on can only be an event."""
+    writing = False
     # A client who does not take what is written would keep the request beyond its deadline.
-    with trio.CancelScope(deadline=events.deadline + _LAST_WORDS):
+    with trio.CancelScope(deadline=events.deadline + _LAST_WORDS) as scope:
         await exchange.start(
             200,
             [*_HEADERS, *headers_of_stream(events)],
             farewell=lambda: writer.error(exchange.envelope(failure_of(stopping()))),
         )
         try:
-            await _write(events, writer, exchange)
+            gathered = bytearray()
+            async for event in events:
+                gathered += writer.write(event)
+                # What came together goes on together, since the sending is what costs; nothing waits for more.
+                if gathered and (not events.more or len(gathered) >= _MOST_AT_ONCE):
+                    writing = True
+                    await exchange.write(bytes(gathered))
+                    writing = False
+                    gathered.clear()
         except DispatchError as error:
             # The body is left without its end, so that the connection closes: nobody can take this for a whole answer.
             await exchange.write(writer.error(exchange.envelope(failure_of(error))))
             return
+        writing = True
         await exchange.end(cost_comment(events.reply) + writer.close())
-
-
-async def _write(events: EventStream, writer: StreamWriter, exchange: Exchange) -> None:
-    """Every event as soon as it is there; what came together goes on together, since the sending is what costs."""
-    pieces: list[bytes] = []
-    size = 0
-    async for event in events:
-        piece = writer.write(event)
-        pieces.append(piece)
-        size += len(piece)
-        if size and (not events.more or size >= _MOST_AT_ONCE):
-            await exchange.write(b"".join(pieces))
-            pieces.clear()
-            size = 0
+    if scope.cancelled_caught and not writing:
+        # The loop came back so late that both times had passed, the deadline's own and that for its last words.
+        with trio.move_on_after(_LAST_WORDS):
+            await exchange.write(writer.error(exchange.envelope(failure_of(events.too_late()))))

@@ -160,12 +160,15 @@ class TrioTransport(httpx.AsyncBaseTransport):
 class ResponseBody(httpx.AsyncByteStream):
     """The body of one response, bytes as they come; read it once, by one task.
 
+    `read_timeout` is how long each further wait may take, in seconds (None: no limit); it may be changed between two.
+    That costs next to nothing, where a cancel scope around every wait is a good part of a small piece's price.
+
     The connection goes back as soon as the last byte has been received, which for small answers is
     before the first is asked for. Once closed before its end, or failed, reading on raises
     httpx.StreamClosed, so that a part can never pass for the whole.
     """
 
-    __slots__ = ("_connection", "_cut", "_read_timeout", "_ready", "_request", "_transport")
+    __slots__ = ("_connection", "_cut", "_ready", "_request", "_transport", "read_timeout")
 
     def __init__(
         self,
@@ -176,7 +179,7 @@ class ResponseBody(httpx.AsyncByteStream):
     ) -> None:
         self._transport = transport
         self._request = request
-        self._read_timeout = read_timeout
+        self.read_timeout = read_timeout
         self._ready = connection.parser.take()
         self._cut = False
         self._connection: Connection | None = connection
@@ -197,7 +200,7 @@ class ResponseBody(httpx.AsyncByteStream):
                 raise httpx.StreamClosed
             raise StopAsyncIteration
         try:
-            data = await connection.read_body(self._read_timeout)
+            data = await connection.read_body(self.read_timeout)
         except BaseException as error:
             self._give_up(connection)
             if isinstance(error, httpx.TransportError):

@@ -38,6 +38,8 @@ ASGIApp: TypeAlias = Callable[
 ]
 
 _OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_ANEW: Final = 0.05
+"""Seconds until accepting begins anew after it failed: so that what fails at once does not take all the time."""
 _FAREWELL: Final = 2.0
 """Seconds for telling clients that their requests are ended."""
 _TOO_MANY: Final = (
@@ -182,7 +184,7 @@ class Server:
             with self._accepting:
                 async with trio.open_nursery() as accepting:
                     for listener in listeners:
-                        accepting.start_soon(self._accept, listener, connections)
+                        accepting.start_soon(self._keep_accepting, listener, connections)
                     task_status.started()
 
     async def drain(self, deadline: float) -> None:
@@ -242,6 +244,18 @@ class Server:
         await self._left.wait()
 
     # --- accepting --------------------------------------------------------------------------
+
+    async def _keep_accepting(self, listener: trio.abc.Listener[Any], connections: trio.Nursery) -> None:
+        """Accept for ever. What goes wrong with one connection, or by a mistake of ours, must not keep the others out: the
+        listener is held elsewhere, and accepting begins anew. Raises `ClosedResourceError` when there is no listener any more."""
+        while True:
+            try:
+                await self._accept(listener, connections)
+            except trio.ClosedResourceError:
+                raise
+            except Exception:
+                log.exception("accepting failed, and begins anew")
+                await trio.sleep(_ANEW)
 
     async def _accept(self, listener: trio.abc.Listener[Any], connections: trio.Nursery) -> None:
         while True:

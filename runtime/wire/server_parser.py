@@ -22,7 +22,9 @@ __all__ = ["BadRequest", "RequestHead", "RequestParser"]
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([\x21-\x7e]+) HTTP/([0-9]\.[0-9])")
-_HEADERS = re.compile(rb"(?:" + _TOKEN + rb":[ \t]*[^\x00-\x08\x0a-\x1f\x7f]*\r\n)*")
+# One way only to read each line: were the white space before a value a part of its own, a bad last line would be
+# tried in twice as many ways with every line before it.
+_HEADERS = re.compile(rb"(?:" + _TOKEN + rb":[^\x00-\x08\x0a-\x1f\x7f]*\r\n)*")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?")
 _LENGTH = re.compile(rb"[0-9]{1,15}")
 _HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
@@ -96,11 +98,11 @@ class RequestParser:
             self._searched = 0
         end = buffer.find(b"\r\n\r\n", max(0, self._searched - 3))
         if end < 0:
-            self._searched = len(buffer)
             if len(buffer) > self._most_head:
                 raise BadRequest(431, "head_too_large", f"the head is larger than {self._most_head} bytes")
-            if b"\n" in buffer and not _plausible(buffer):
+            if not _plausible(buffer, self._searched):
                 raise BadRequest(400, "bad_line_end", "a line ends without CR LF")
+            self._searched = len(buffer)
             return None
         if end + 4 > self._most_head:
             raise BadRequest(431, "head_too_large", f"the head is larger than {self._most_head} bytes")
@@ -282,6 +284,6 @@ class RequestParser:
         return piece
 
 
-def _plausible(buffer: bytearray) -> bool:
-    """Whether every line so far ends with CR LF."""
-    return buffer.count(b"\n") == buffer.count(b"\r\n")
+def _plausible(buffer: bytearray, start: int) -> bool:
+    """Whether every line that ends at `start` or after it ends with CR LF."""
+    return buffer.count(b"\n", start) == buffer.count(b"\r\n", max(0, start - 1))

@@ -147,6 +147,26 @@ async def test_a_suspended_mailbox_refuses_asks_and_keeps_tells(nursery: trio.Nu
     assert actor.seen[:2] == [Note("before"), Note("during")]
 
 
+async def test_what_waits_when_a_mailbox_is_suspended_can_be_handed_on(nursery: trio.Nursery) -> None:
+    mailbox, other = Mailbox[Any]("down"), Mailbox[Any]("other")
+    nursery.start_soon(serve, other, Doubler())
+    found: list[object] = []
+
+    async def ask(number: int) -> None:
+        try:
+            answer: int = await mailbox.ask(Double(number))
+            found.append(answer)
+        except ActorCrashed as lost:
+            found.append(type(lost))
+
+    for number in (1, 2):
+        nursery.start_soon(ask, number)
+    await trio.testing.wait_all_tasks_blocked()
+    mailbox.suspend(lambda message: Forward(other, message) if message.number == 2 else None)
+    await trio.testing.wait_all_tasks_blocked()
+    assert set(found) == {ActorCrashed, 4}
+
+
 async def serve_briefly(mailbox: Mailbox[Any]) -> None:
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:

@@ -93,6 +93,17 @@ def test_a_rate_limit_cools_the_deployment_down_and_a_shorter_hint_does_not_shor
     house.lease("v/b")
 
 
+def test_an_overloaded_vendor_is_left_alone_for_as_long_as_it_asks() -> None:
+    house = VendorHouse()
+    house.settle(house.lease(), FaultClass.OVERLOADED, status=529, retry_at=20.0)
+    refusal = house.refusal()
+    assert (refusal.cause, refusal.until) == (Cause.COOLING, 20.0)
+    # One failure opens no circuit, and without a time there is nothing to wait for.
+    other = VendorHouse()
+    other.settle(other.lease(), FaultClass.OVERLOADED, status=529)
+    other.lease()
+
+
 def test_a_refused_key_closes_the_account_for_longer_each_time() -> None:
     house = VendorHouse()
     house.settle(house.lease(), FaultClass.AUTH)

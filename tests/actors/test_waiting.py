@@ -157,3 +157,22 @@ def test_lines_of_other_deployments_are_other_lines() -> None:
     assert not room.busy(("b/m",))
     assert len(room) == 1
     assert set(room.statistics(0.0)) == {"a/m"}
+
+
+def test_a_tenant_who_fills_the_line_keeps_nobody_out() -> None:
+    room = WaitingRoom(FairQueueSettings(entries=3))
+    tickets = [room.join(KEY, route("greedy"), 5.0, 0.0) for _ in range(4)]
+    assert tickets[3] is None
+    assert room.join(KEY, route("b"), 5.0, 0.0) is not None
+    assert room.due == -math.inf, "who had to leave is told at once"
+    assert room.departed(0.0) == [(tickets[2], Cause.CROWDED)]
+    assert room.due >= 5.0
+
+
+def test_those_whose_deadline_has_come_are_named_so_that_nothing_is_kept_of_them() -> None:
+    room = WaitingRoom()
+    ticket = room.join(KEY, route(deadline=2.0), 1.0, 0.0)
+    room.join(KEY, route(deadline=9.0), 1.0, 0.0)
+    assert room.departed(1.0) == []
+    assert room.departed(2.0) == [(ticket, Cause.LATE)]
+    assert room.departed(2.0) == []

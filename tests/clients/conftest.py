@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -72,12 +72,12 @@ models = [{ name = "unreachable" }]
 class Daemon:
     """A running daemon."""
 
-    def __init__(self, config: Path, *options: str) -> None:
+    def __init__(self, config: Path, *options: str, command: Sequence[str] = COMMAND) -> None:
         clean = {
             name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_ENDPOINT"))
         }
         self.process = subprocess.Popen(
-            [*COMMAND, "serve", "--config", str(config), *options],
+            [*command, "serve", "--config", str(config), *options],
             stderr=subprocess.PIPE,
             text=True,
             env=clean,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -170,6 +172,53 @@ def test_the_statistics_tell_of_the_front_door(daemon: Daemon) -> None:
     stats = httpx.get(daemon.url + "/stats").json()
     assert stats["server"]["connections"] >= 1
     assert set(stats["admission"]["shed"]) == {"critical_plus", "critical", "sheddable_plus", "sheddable"}
+
+
+SICK = """
+from llm_dispatcher.actors.policies import POLICIES
+
+def sick(candidates, view):
+    if (view.route.user or "").startswith("poison"):
+        raise RuntimeError("this policy is sick")
+    return list(candidates)
+
+POLICIES["sick"] = sick
+from llm_dispatcher.runtime.cli import main
+main()
+"""
+"""A daemon whose router crashes over some requests."""
+
+
+@pytest.fixture
+def sick_daemon(tmp_path: Path) -> Iterator[Daemon]:
+    config = tmp_path / "dispatcher.toml"
+    settings = 'policy = "sick"\nsupervision = { most_restarts = 1 }\n' + CONFIG
+    config.write_text(settings.replace('drain = "5s"', 'drain = "30s"'), encoding="utf-8")
+    running = Daemon(config, command=[sys.executable, "-c", SICK])
+    yield running
+    running.close()
+
+
+@pytest.mark.slow
+def test_a_house_that_cannot_go_on_ends_what_is_under_way_and_exits_with_1(sick_daemon: Daemon) -> None:
+    body = {"model": "drawler", "max_tokens": 20, "messages": [{"role": "user", "content": "hello"}]}
+    with httpx.stream("POST", sick_daemon.url + CHAT, json={**body, "stream": True}, timeout=30) as answer:
+        lines = answer.iter_lines()
+        next(lines)
+        for number in range(2):
+            poison = {**body, "model": "shared", "user": f"poison {number}"}
+            assert httpx.post(sick_daemon.url + CHAT, json=poison, timeout=30).status_code == 500
+        told = [line for line in lines if line]
+    # The stream that was under way has its proper end.
+    assert told[-1] == "data: [DONE]"
+    assert sick_daemon.process.wait(20) == 1
+    assert sick_daemon.process.stderr is not None
+    log = [json.loads(line) for line in sick_daemon.process.stderr]
+    (reason,) = [line for line in log if line["event"] == "the house cannot go on"]
+    assert "router crashed 2 times" in reason["reason"]
+    assert "this policy is sick" in reason["reason"]
+    assert "remedy" in reason
+    assert log[-1]["event"] == "stopped"
 
 
 def test_a_bad_configuration_is_refused_with_file_key_and_remedy(tmp_path: Path) -> None:

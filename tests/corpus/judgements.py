@@ -50,7 +50,7 @@ def errors_within(recording: Recording) -> list[Any]:
         return []
     found: list[Any] = []
     for piece in _pieces(recording.body.decode("utf-8", "replace")):
-        holders = (piece, piece.get("response"), *(piece.get("choices") or ()))
+        holders = (piece, piece.get("response"), piece.get("delta"), *(piece.get("choices") or ()))
         found += [each["error"] for each in holders if isinstance(each, dict) and each.get("error")]
     return found
 

@@ -11,22 +11,30 @@ from llm_dispatcher.actors.faults import FaultClass
 from . import Expected, Recording
 from .judgements import judged
 
-_USAGE = {
-    "prompt_tokens": "input_tokens",
-    "completion_tokens": "output_tokens",
-}
+_WITHOUT_DONE = ("cerebras", "perplexity")
+"""Vendors whose recorded streams also end without `[DONE]`, after the reason why the answer did."""
 
 
 def expected(recording: Recording) -> Expected:
     """The texts, tool calls, finishes and usage of a recording of status 200."""
     text = recording.body.decode("utf-8")
     if text.lstrip().startswith("{"):
-        return _collect([json.loads(text)], "message", complete=True)
+        answer = json.loads(text)
+        failed = any(holder.get("error") for holder in (answer, *answer.get("choices", [])))
+        return _collect([answer], "message", complete=not failed)
     payloads = re.findall(r"^data: ?(.*?)\r?$", text, flags=re.MULTILINE)
     chunks = [json.loads(payload) for payload in payloads if payload and payload != "[DONE]"]
-    # An error within the stream is not an end, whatever follows it.
-    complete = "[DONE]" in payloads and not any(chunk.get("error") for chunk in chunks)
-    return _collect(chunks, "delta", complete=complete)
+    return _collect(chunks, "delta", complete=_is_complete(recording.vendor, payloads, chunks))
+
+
+def _is_complete(vendor: str, payloads: list[str], chunks: list[dict[str, Any]]) -> bool:
+    """Whether the vendor ended the stream. An error within it is not an end, whatever follows it."""
+    choices = [choice for chunk in chunks for choice in chunk.get("choices") or []]
+    if not choices or any(holder.get("error") for holder in (*chunks, *choices)):
+        return False
+    if vendor in _WITHOUT_DONE:
+        return "[DONE]" in payloads or any(choice.get("finish_reason") for choice in choices)
+    return "[DONE]" in payloads
 
 
 def _collect(chunks: list[dict[str, Any]], where: str, *, complete: bool) -> Expected:
@@ -41,8 +49,9 @@ def _collect(chunks: list[dict[str, Any]], where: str, *, complete: bool) -> Exp
         for choice in chunk.get("choices") or []:
             index = choice.get("index", 0)
             message = choice.get(where) or {}
-            texts[index] = texts.get(index, "") + (message.get("content") or "")
-            thought = message.get("reasoning_content") or message.get("reasoning") or ""
+            said, thought = _content(message.get("content"))
+            texts[index] = texts.get(index, "") + said
+            thought += message.get("reasoning_content") or message.get("reasoning") or ""
             thinking[index] = thinking.get(index, "") + thought
             finishes[index] = choice.get("finish_reason") or finishes.get(index)
             mine = calls.setdefault(index, {})
@@ -70,6 +79,17 @@ def _collect(chunks: list[dict[str, Any]], where: str, *, complete: bool) -> Exp
     )
 
 
+def _content(content: Any) -> tuple[str, str]:
+    """Text and thoughts of a content, which Mistral's reasoning models send as a list of pieces."""
+    if not isinstance(content, list):
+        return content or "", ""
+    texts = [piece["text"] for piece in content if piece["type"] == "text"]
+    thoughts = [
+        each["text"] for piece in content if piece["type"] == "thinking" for each in piece["thinking"]
+    ]
+    return "".join(texts), "".join(thoughts)
+
+
 def _json(text: str) -> Any:
     try:
         return json.loads(text or "{}")
@@ -78,7 +98,13 @@ def _json(text: str) -> Any:
 
 
 def _usage(raw: dict[str, Any]) -> dict[str, int]:
-    found = {ours: raw[theirs] for theirs, ours in _USAGE.items() if theirs in raw}
+    """What was put in and what came out, of which some vendors name a part in their sum alone."""
+    total, put_in, came_out = raw.get("total_tokens"), raw["prompt_tokens"], raw["completion_tokens"]
+    if total and "prompt_audio_seconds" in raw:
+        put_in = total - came_out  # Mistral counts what it heard in seconds.
+    elif total:
+        came_out = total - put_in
+    found = {"input_tokens": put_in, "output_tokens": came_out}
     cached = (raw.get("prompt_tokens_details") or {}).get("cached_tokens")
     reasoning = (raw.get("completion_tokens_details") or {}).get("reasoning_tokens")
     if cached is not None:

@@ -1,8 +1,9 @@
 """Dispatch every recorded exchange end to end, and print how many were right: `python -m tests.corpus.replay`.
 
-A replaying vendor serves each recording over a real loopback socket; a dispatcher with one vendor per recording asks
-for it, plain or streamed, and what comes out is compared with the format's oracle. A refused exchange must be an
-error of the right class. A stream that the vendor did not end, or in which it reported an error, must be an error.
+A replaying vendor serves each recording over a real loopback socket; a dispatcher with one vendor per recording, as
+the catalogue knows it, asks for it, plain or streamed, and what comes out is compared with the format's oracle. A
+refused exchange must be an error of the right class, and so must an error within an answer of status 200. A stream
+that the vendor did not end must be an error.
 """
 
 from __future__ import annotations
@@ -25,21 +26,53 @@ from . import (
     Recording,
     folder,
     oracle_chat_completions,
+    oracle_cohere,
     oracle_generate_content,
     oracle_messages,
+    oracle_responses,
 )
 from .compare import found_in
+from .judgements import judged
 
-__all__ = ["FOLDERS", "Result", "replay"]
+__all__ = ["FOLDERS", "Result", "replay", "spoken"]
 
 FOLDERS: dict[str, tuple[str, ModuleType]] = {
     "openai-chat": ("openai", oracle_chat_completions),
     "azure-openai-chat": ("azure", oracle_chat_completions),
+    "azure-ai-chat": ("azure-ai", oracle_chat_completions),
     "anthropic-messages": ("anthropic", oracle_messages),
     "gemini-generate": ("google", oracle_generate_content),
+    "gemini-chat": ("gemini-openai", oracle_chat_completions),
     "vertex-generate": ("google", oracle_generate_content),
+    "cohere-chat": ("cohere", oracle_cohere),
+    "groq-chat": ("groq", oracle_chat_completions),
+    "openrouter-chat": ("openrouter", oracle_chat_completions),
+    "deepseek-chat": ("deepseek", oracle_chat_completions),
+    "xai-chat": ("xai", oracle_chat_completions),
+    "together-chat": ("together", oracle_chat_completions),
+    "perplexity-chat": ("perplexity", oracle_chat_completions),
+    "cerebras-chat": ("cerebras", oracle_chat_completions),
+    "zai-chat": ("zai", oracle_chat_completions),
+    "mistral-chat": ("mistral", oracle_chat_completions),
+    "alibaba-chat": ("alibaba", oracle_chat_completions),
+    "huggingface-chat": ("huggingface", oracle_chat_completions),
+    "vercel-gateway-chat": ("vercel", oracle_chat_completions),
+    "ollama-chat": ("ollama", oracle_chat_completions),
+    "llamacpp-chat": ("llamacpp", oracle_chat_completions),
+    "openai-responses": ("openai-responses", oracle_responses),
+    "azure-openai-responses": ("azure-responses", oracle_responses),
+    "azure-ai-responses": ("azure-responses", oracle_responses),
+    "deepseek-responses": ("openai-responses", oracle_responses),
+    "openrouter-responses": ("openai-responses", oracle_responses),
+    "xai-responses": ("openai-responses", oracle_responses),
+    "llamacpp-responses": ("openai-responses", oracle_responses),
 }
-"""Folder -> the dialect that it is dispatched through, and the oracle of its format."""
+"""Folder -> the vendor of the catalogue, or the dialect, that it is dispatched through, and the oracle of its format."""
+
+_DIALECTS = frozenset({"openai-responses", "azure-responses"})
+
+_OTHER_DOORS = ("/api/chat",)
+"""Ends of addresses whose format no dialect speaks: Ollama's own interface, beside its OpenAI-compatible one."""
 
 _HELLO = [Message("user", "hello")]
 
@@ -59,15 +92,20 @@ def kind_of(recording: Recording) -> str:
     return "streamed" if recording.stream else "plain"
 
 
+def spoken(name: str) -> tuple[Recording, ...]:
+    """The recordings of one folder, without those of an interface that is not spoken."""
+    return tuple(each for each in folder(name) if not each.url.endswith(_OTHER_DOORS))
+
+
 async def replay(name: str) -> Result:
     """Dispatch every recording of one folder."""
-    dialect, oracle = FOLDERS[name]
-    recordings = folder(name)
+    known, oracle = FOLDERS[name]
+    recordings = spoken(name)
     result = Result(Counter(), Counter(), [])
     vendor = ReplayingVendor(recordings)
     async with trio.open_nursery() as nursery:
         port = await nursery.start(vendor.run)
-        settings = _configuration(dialect, len(recordings), port)
+        settings = _configuration(known, len(recordings), port)
         places = trio.CapacityLimiter(16)
         async with Dispatcher.open(settings) as dispatcher, trio.open_nursery() as callers:
 
@@ -86,11 +124,11 @@ async def replay(name: str) -> Result:
     return result
 
 
-def _configuration(dialect: str, count: int, port: int) -> dict[str, Any]:
+def _configuration(known: str, count: int, port: int) -> dict[str, Any]:
     vendors = [
         {
             "name": f"v{number}",
-            "dialect": dialect,
+            "dialect" if known in _DIALECTS else "catalogue": known,
             "base_url": f"http://127.0.0.1:{port}/{number}",
             "api_key": "key",
             "models": [{"name": "m"}],
@@ -107,8 +145,8 @@ async def _judge(dispatcher: Dispatcher, number: int, recording: Recording, orac
     try:
         completion = await ask(dispatcher, request)
     except DispatchError as error:
-        if recording.refused:
-            kind = oracle.expected_fault(recording)
+        kind = oracle.expected_fault(recording) if recording.refused else judged().get(recording.name)
+        if kind is not None:
             return None if error.kind is kind else f"class {error.kind.value}, not {kind.value}: {error}"
         want: Expected = oracle.expected(recording)
         return f"failed: {error}" if want.complete else None
@@ -138,15 +176,16 @@ async def _main() -> int:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("folder", "dialect", "plain", "streamed", "refused", "tried", "right", "wrong")
+    table = Table("folder", "vendor", "plain", "streamed", "refused", "tried", "right", "wrong")
     wrong: list[str] = []
-    for name, (dialect, _) in FOLDERS.items():
+    for name, (known, _) in FOLDERS.items():
         result = await replay(name)
         cells = [f"{result.right[kind]}/{result.tried[kind]}" for kind in ("plain", "streamed", "refused")]
         tried, right = result.tried.total(), result.right.total()
-        table.add_row(name, dialect, *cells, str(tried), str(right), str(tried - right))
+        table.add_row(name, known, *cells, str(tried), str(right), str(tried - right))
         wrong += result.wrong
-    console = Console()
+    # Without a terminal rich would fold the table into 80 columns.
+    console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
     for line in wrong:
         console.print(line[:2000], style="red", markup=False)

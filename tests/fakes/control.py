@@ -93,6 +93,7 @@ class Plane:
 
     def __init__(self, leasing: Leasing) -> None:
         self.house: House
+        self.transports: dict[str, ScriptedTransport] = {}
         self.routes: list[Route] = []
         self.leases: list[Lease] = []
         self.contents: list[FirstContent] = []
@@ -160,6 +161,7 @@ async def plane(
     """A data plane over scripted vendors, and under a control plane that says yes. Nothing may be left behind."""
     made = Plane(leasing or Leasing())
     router, stats, vendor = Mailbox[Any]("router"), Mailbox[Any]("stats"), Mailbox[Any]("vendor")
+    made.transports = vendors
     made.house = _house(settings or {}, vendors, router, stats, vendor)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve, router, _Router(made))

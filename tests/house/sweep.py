@@ -84,6 +84,8 @@ async def _once(
         await trio.testing.wait_all_tasks_blocked()
         assert plane.in_flight == 0, f"step {step}: permits are out"
         plane.assert_at_rest()
+        sent = sum(len(each.sent) for each in plane.transports.values())
+        assert sent == sum(each.sent for each in plane.settled), f"step {step}: sent and settled as unsent"
         left = trio.lowlevel.current_statistics().tasks_living - before
         assert left == 0, f"step {step}: {left} tasks are left"
     return cancelled

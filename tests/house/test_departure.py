@@ -230,3 +230,14 @@ async def test_29_whoever_leaves_at_whichever_event_pays_what_had_come(
         assert spent.output_tokens == max(1, leaves_after)
         assert spent.ceiling is not None
         assert spent.ceiling >= Decimal(10 + 2 * len(words)) / 1_000_000
+
+
+async def test_a_reader_who_comes_back_after_the_deadline_is_told_so(autojump_clock: MockClock) -> None:
+    async with plane(a=ScriptedTransport(stream("one", "two"))) as house:
+        async with house.stream(HELLO) as events:
+            await anext(events)
+            await trio.sleep(61)
+            with pytest.raises(errors.DeadlinePassed):
+                async for _ in events:
+                    pass
+        await settled(house)

@@ -136,6 +136,18 @@ async def test_a_client_that_stops_reading_is_cut_at_its_deadline(autojump_clock
     assert not client.ended
 
 
+async def test_a_loop_that_stood_still_over_the_deadline_still_says_so(mock_clock: MockClock) -> None:
+    client = Client(headers={"x-dispatch-timeout": "5s"})
+    a = ScriptedTransport(stream("a", "b", gap=1))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.run, config("a"), {"a": a})
+        for seconds in (0, 1, 1, 10):
+            await trio.testing.wait_all_tasks_blocked()
+            mock_clock.jump(seconds)
+    assert client.events()[-1]["error"]["code"] == "deadline_exceeded"
+    assert not client.ended
+
+
 @pytest.mark.parametrize(
     ("takes", "streamed", "answers"),
     [

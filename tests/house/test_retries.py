@@ -15,6 +15,7 @@ from llm_dispatcher.runtime import Message, Request, errors
 from llm_dispatcher.runtime.canon import Fault
 from llm_dispatcher.runtime.dialects import Answer
 from llm_dispatcher.runtime.dialects.openai import OpenAI
+from llm_dispatcher.runtime.wire.client_errors import StaleConnection
 from trio.testing import MockClock
 
 from tests.fakes.control import Leasing, Plane, plane
@@ -104,6 +105,14 @@ async def test_no_more_attempts_than_configured(autojump_clock: MockClock, attem
     scripts = {name: ScriptedTransport(status(503)) for name in "abcde"}
     async with plane({"retry": {"attempts": attempts}}, **scripts) as house:
         assert await fails(house, HELLO) == attempts
+
+
+async def test_stale_connections_are_free_once_however_many_deployments_there_are(
+    autojump_clock: MockClock,
+) -> None:
+    scripts = {name: ScriptedTransport(Script(error=StaleConnection("closed"))) for name in "abcde"}
+    async with plane({"retry": {"attempts": 3}}, **scripts) as house:
+        assert await fails(house, HELLO) == 4
 
 
 async def test_a_retry_never_releases_what_the_attempt_before_it_may_cost(autojump_clock: MockClock) -> None:

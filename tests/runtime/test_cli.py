@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 from llm_dispatcher.runtime.cli import main
+from llm_dispatcher.runtime.config import load
+from llm_dispatcher.runtime.config.catalogue import catalogue
 
 GOOD = """
 [[vendors]]
@@ -31,6 +34,8 @@ models = [{ name = "elsewhere" }]
 name = "default"
 targets = ["acme/large", "acme/small"]
 """
+
+COMMANDS = ["serve", "check", "chat", "models", "vendors", "status", "order", "faults", "simulate-vendor"]
 
 BROKEN = GOOD.replace("first_token = 0", "first_token = 0, faults = { server_error = 1.0 }")
 
@@ -56,13 +61,13 @@ def run(*arguments: str, typed: str | None = None) -> Result:
 def test_help_names_every_command_and_shows_how_to_begin() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    assert set(main.commands) == {"serve", "check", "chat", "models", "faults", "simulate-vendor"}
+    assert set(main.commands) == set(COMMANDS)
     for name in main.commands:
         assert f"\n  {name} " in result.stdout
     assert 'llm-dispatcher chat "Why is the sky blue?"' in result.stdout
 
 
-@pytest.mark.parametrize("command", ["serve", "check", "chat", "models", "faults", "simulate-vendor"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_each_commands_help_has_examples_and_explains_its_options(command: str) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0
@@ -318,3 +323,47 @@ def test_faults_names_the_configured_vendors_when_one_is_unknown(good: str) -> N
     result = CliRunner().invoke(main, ("faults", "--config", good, "--vendor", "nobody", "429"))
     assert result.exit_code == 2
     assert "configured are acme, absent" in result.stderr
+
+
+# --- vendors ------------------------------------------------------------------------------------
+
+
+def test_vendors_lists_who_is_known_by_name_and_the_variables_of_their_keys() -> None:
+    result = run("vendors")
+    assert result.exit_code == 0
+    for word in (
+        "groq",
+        "GROQ_API_KEY",
+        "https://api.groq.com/openai/v1",
+        "HF_TOKEN or",
+        "done_marker = false",
+    ):
+        assert word in result.stdout
+
+
+def test_vendors_can_speak_json() -> None:
+    told = json.loads(run("vendors", "--json").stdout)
+    assert told["mistral"]["options"]["seed_field"] == "random_seed"
+    assert json.loads(run("vendors", "mistral", "--json").stdout) == told["mistral"]
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_the_table_that_vendors_prints_can_be_pasted_and_so_can_its_comments(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = catalogue()[name]
+    for variable in (*entry.keys, "AZURE_OPENAI_ENDPOINT", "AZURE_AI_ENDPOINT"):
+        monkeypatch.setenv(variable, "https://a.example.com")
+    text = run("vendors", name).stdout
+    in_full = re.sub(r"^#(?=[a-z])", "", text, flags=re.MULTILINE)
+    vendors = [load(written(tmp_path, each)).config.vendors for each in (text, in_full)]
+    assert vendors[0] == vendors[1]
+    assert [(vendor.name, [model.name for model in vendor.models]) for vendor in vendors[0]] == [
+        (name, [entry.model])
+    ]
+
+
+def test_vendors_of_an_unknown_name_says_what_may_have_been_meant() -> None:
+    result = run("vendors", "mistrel")
+    assert result.exit_code == 2
+    assert "did you mean `mistral`?" in result.stderr

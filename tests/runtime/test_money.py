@@ -68,6 +68,14 @@ def test_what_turned_out_not_to_have_been_sent_is_released() -> None:
     assert made.state is BillState.RELEASED
 
 
+def test_a_refusal_within_an_answer_that_had_begun_is_not_free() -> None:
+    made = sent()
+    made.accept()
+    spent = made.settle(fault(FaultClass.OVERLOADED), complete=False)
+    assert made.state is BillState.ESTIMATED
+    assert (spent.cost, spent.ceiling) == (dollars(100, 0), dollars(1000, 500))
+
+
 @pytest.mark.parametrize(
     ("kind", "status", "state"),
     [

@@ -116,7 +116,7 @@ CONNECTIONS: Final[Mapping[str, Callable[[random.Random], dict[str, Any]]]] = {
     "dropped": lambda rng: {"act": "drop"},
     "no such name": lambda rng: {"act": "unresolved"},
     "certificate expired": lambda rng: {"act": "untrusted"},
-    "slow": lambda rng: {"act": "accept", "delay": round(rng.uniform(0.05, 0.5), 3)},
+    "slow": lambda rng: {"act": "accept", "delay": round(rng.uniform(0.01, 0.08), 3)},
 }
 
 

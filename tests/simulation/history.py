@@ -149,7 +149,8 @@ class Ended(Record, frozen=True, kw_only=True):
 
     `complete`: a whole answer with its proper end. `error`: refused with a status, or a library's exception, before any content.
     `broken`: an error after content. `cut`: the connection ended without a word. `left`: the client went away by itself.
-    `prompt`: whether it read whatever came without delay. `first_at`: when it saw the first content.
+    `prompt`: whether it read whatever came without delay. `first_at`: when it saw the first content. `seams`: where in
+    the text another vendor went on with it, as the client had wished.
     """
 
     request: int
@@ -160,15 +161,17 @@ class Ended(Record, frozen=True, kw_only=True):
     events: int = 0
     prompt: bool = True
     first_at: float | None = None
+    seams: list[int] = []
 
 
 class Crashed(Record, frozen=True, kw_only=True):
-    """An actor's life ended; `injected`: by the story. `line`: where it was made to, None for a whole message."""
+    """An actor's life ended over a message (`permit`: which it was about); `injected`: the story made it so."""
 
     actor: str
     injected: bool
     message: str
     what: str = ""
+    permit: int = 0
 
 
 class Audited(Record, frozen=True, kw_only=True):

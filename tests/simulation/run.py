@@ -10,7 +10,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import IO, Final
 
 import msgspec
@@ -64,35 +66,33 @@ def verdict_of(seed: int, mode: Mode) -> Verdict:
     )
 
 
-def play_seeds(seeds: list[tuple[int, Mode]], at_once: int = _AT_ONCE) -> Iterator[Verdict]:
-    """Play seeds in subprocesses; the verdicts come as they are found."""
-    shares = [seeds[start::at_once] for start in range(at_once)]
-    workers = [_worker(share) for share in shares if share]
-    try:
-        for share, worker in zip([each for each in shares if each], workers, strict=True):
-            yield from _verdicts(share, worker)
-    finally:
+def play_seeds(seeds: Sequence[tuple[int, Mode]], at_once: int = _AT_ONCE) -> Iterator[Verdict]:
+    """Play seeds in subprocesses; the verdicts come in their order. Raises `RuntimeError` if the simulation itself fails."""
+    at_once = min(at_once, len(seeds))
+    with ExitStack() as stack:
+        workers = [stack.enter_context(_worker(seeds[start::at_once])) for start in range(at_once)]
         for worker in workers:
-            worker.kill()
-            worker.wait()
+            stack.callback(worker.kill)
+        for number, (seed, _) in enumerate(seeds):
+            told = _lines_of(workers[number % at_once]).readline()
+            if not told:
+                raise RuntimeError(f"the simulation itself failed at seed {seed}; see above")
+            yield msgspec.json.decode(told, type=Verdict)
 
 
-def _worker(share: list[tuple[int, Mode]]) -> subprocess.Popen[bytes]:
+def _worker(share: Sequence[tuple[int, Mode]]) -> subprocess.Popen[bytes]:
     words = [f"{mode}:{seed}" for seed, mode in share]
     return subprocess.Popen(
-        [sys.executable, "-m", __spec__.name if __spec__ else __name__, "--worker", *words],
+        [sys.executable, "-m", "tests.simulation.run", "--worker", *words],
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONHASHSEED": "0"},
+        cwd=Path(__file__).parents[2],
     )
 
 
-def _verdicts(share: list[tuple[int, Mode]], worker: subprocess.Popen[bytes]) -> Iterator[Verdict]:
+def _lines_of(worker: subprocess.Popen[bytes]) -> IO[bytes]:
     assert worker.stdout is not None
-    for seed, _ in share:
-        told = worker.stdout.readline()
-        if not told:
-            raise RuntimeError(f"the simulation itself failed at seed {seed}; see above")
-        yield msgspec.json.decode(told, type=Verdict)
+    return worker.stdout
 
 
 def work(words: list[str], out: IO[bytes]) -> None:

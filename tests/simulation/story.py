@@ -7,9 +7,11 @@ the house must serve again.
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any, Final, Literal, TypeAlias
 
+import msgspec
 from llm_dispatcher.benchmarks.vendor import Billing, Delays, Limit, Script, Step, When
 from llm_dispatcher.benchmarks.vendor.chance import Spread
 from msgspec import Struct
@@ -19,10 +21,11 @@ from . import faults
 __all__ = ["Behaviour", "Client", "Crash", "Jump", "Limits", "Mode", "Story", "VendorPlan", "tell"]
 
 Mode: TypeAlias = Literal["safety", "liveness"]
+Format: TypeAlias = Literal["openai", "anthropic", "gemini"]
 
 JITTER: Final = 0.1
-"""Seconds by which two requests may come closer together on their way to a vendor: dialling takes `Network.latency`,
-which a connection that is open already does without. The vendors' windows are shorter by it."""
+"""Seconds by which two requests may come closer together on their way to a vendor: one has to dial, or finds its vendor
+slow to accept it, and the other has a connection. The vendors' windows are shorter by it."""
 OPEN_CAP: Final = 12.0
 QUARANTINE: Final = 15.0
 """In the simulated house: the longest time for which a circuit stays open, and of an actor's first quarantine."""
@@ -49,7 +52,7 @@ class VendorPlan(Table, frozen=True, kw_only=True):
     """One vendor."""
 
     name: str
-    format: Literal["openai", "anthropic", "gemini"]
+    format: Format
     models: tuple[str, ...]
     keys: tuple[str, ...]
     limits: Limits
@@ -79,6 +82,9 @@ class Client(Table, frozen=True, kw_only=True):
     timeout: float
     tenant: str
     tools: bool = False
+    speaks: Literal["openai", "anthropic"] = "openai"
+    midstream: Literal["error", "continue", "restart"] | None = None
+    """What the client wishes for a stream that breaks."""
     library: bool = False
     """Called as a library, and not over HTTP."""
     keeps: bool = True
@@ -88,12 +94,13 @@ class Client(Table, frozen=True, kw_only=True):
 
 class Crash(Table, frozen=True, kw_only=True):
     """From `at` on, the next `times` messages that the actor handles crash it: at the `line`-th line that it executes, or
-    (None) after all of its work, when it is about to answer."""
+    (None) after all of its work, when it is about to answer. `until`: what has not happened by then does not."""
 
     actor: str
     at: float
     line: int | None = None
     times: int = 1
+    until: float = math.inf
 
 
 class Jump(Table, frozen=True, kw_only=True):
@@ -126,6 +133,11 @@ class Story(Table, frozen=True, kw_only=True):
     first_token: float = 10.0
     between_tokens: float = 5.0
     total: float = 40.0
+    hold: float = 0.0
+    """Seconds for which first contents are held back."""
+    drains_at: float | None = None
+    """When the daemon is told to stop: nobody comes any more, and those who are there have `grace` seconds."""
+    grace: float = 0.0
 
 
 def tell(seed: int, mode: Mode = "safety") -> Story:
@@ -171,7 +183,16 @@ class _Teller:
             first_token=rng.choice([4.0, 10.0]),
             between_tokens=rng.choice([3.0, 6.0]),
             total=rng.choice([30.0, 60.0]),
+            hold=rng.choice([0.0, 0.0, 0.0, 0.1, 0.5]),
+            drains_at=self._end(),
+            grace=rng.choice([0.5, 5.0, 100.0]),
         )
+
+    def _end(self) -> float | None:
+        """Some houses are stopped while they are busy."""
+        if self.mode == "safety" and self.rng.random() < 0.2:
+            return round(self.seconds * self.rng.uniform(0.3, 0.9), 3)
+        return None
 
     # --- vendors ----------------------------------------------------------------------------
 
@@ -181,13 +202,14 @@ class _Teller:
         keys = tuple([f"{name}-key-{each}" for each in range(rng.choice([1, 1, 2, 3]))])
         models = MODELS if number == 0 or rng.random() < 0.7 else (rng.choice(MODELS),)
         limits = self._limits()
+        spoken: Format = rng.choice(["openai", "openai", "anthropic", "gemini"])
         return VendorPlan(
             name=name,
-            format=rng.choice(["openai", "openai", "anthropic", "gemini"]),
+            format=spoken,
             models=models,
             keys=keys,
             limits=limits,
-            script=self._script(keys, models, limits),
+            script=self._script(keys, models, enforced(limits, spoken)),
             drains=rng.random() < 0.2,
         )
 
@@ -202,7 +224,7 @@ class _Teller:
             concurrent=rng.choice([None, None, 2, 10]),
         )
 
-    def _script(self, keys: tuple[str, ...], models: tuple[str, ...], limits: Limits) -> Script:
+    def _script(self, keys: tuple[str, ...], models: tuple[str, ...], limits: list[Limit]) -> Script:
         rng = self.rng
         rules: list[Step] = []
         if rng.random() < 0.3:
@@ -217,7 +239,7 @@ class _Teller:
                 delay=Delays(first_event=Spread(lognormal=(0.3, 0.5)), between=rng.choice([0.0, 0.02, 0.1])),
             ),
             connections=self._connections(),
-            limits=enforced(limits),
+            limits=limits,
             billing=Billing(),
             keep_alive=rng.choice([None, None, 5.0, 30.0]),
         )
@@ -275,7 +297,7 @@ class _Teller:
         """Some come evenly, some in bursts."""
         rng = self.rng
         last = self.seconds * 0.9
-        times = []
+        times: list[float] = []
         while len(times) < count:
             at = rng.uniform(0, last)
             crowd = rng.randint(5, 40) if rng.random() < 0.03 and self.mode == "safety" else 1
@@ -288,13 +310,16 @@ class _Teller:
         return Client(
             number=number,
             at=at,
-            model=rng.choice([*models, *models, "auto", "fast", "cost_saving"]),
+            model=rng.choice([*models, *models, "auto", "fast", "cost_saving", "hedged", "hedged"]),
             stream=rng.random() < 0.7,
-            characters=rng.choice([20, 100, 100, 1000, 6000]),
+            # Of a size of its own: the like of what has crashed an actor twice is refused for a while.
+            characters=200 + 7 * number if calm else rng.choice([20, 100, 100, 1000, 6000]),
             most=rng.choice([None, 10, 40, 100]),
             timeout=30.0 if calm else rng.choice([1.0, 5.0, 20.0, 20.0, 60.0]),
             tenant=f"tenant-{rng.choice([0, 0, 0, 1, 2, 3])}",
             tools=rng.random() < 0.15,
+            speaks=rng.choice(["openai", "openai", "anthropic"]),
+            midstream=rng.choice([None] * 6 + ["continue", "restart"]),
             library=rng.random() < 0.2,
             keeps=rng.random() < 0.6,
             behaviour=Behaviour() if calm else self._behaviour(),
@@ -334,11 +359,15 @@ class _Teller:
                 found.append(Crash(actor=name, at=round(at, 2), line=line))
                 # Fewer than the house bears: five a minute.
                 at += rng.uniform(15, 60)
+        found = [msgspec.structs.replace(each, until=min(last, each.at + 10.0)) for each in found]
         return tuple(sorted(found, key=lambda each: each.at))
 
     def _jumps(self) -> tuple[Jump, ...]:
         rng = self.rng
         found = []
+        if self.mode == "safety" and rng.random() < 0.1:
+            at = round(rng.uniform(1, self.seconds), 2)
+            found.append(Jump(at=at, seconds=rng.choice([0.5, 6.0, 15.0])))
         if rng.random() < 0.3:
             found.append(
                 Jump(
@@ -350,7 +379,7 @@ class _Teller:
         return tuple(found)
 
 
-def enforced(limits: Limits) -> list[Limit]:
+def enforced(limits: Limits, format: Format) -> list[Limit]:
     """What the vendor enforces: what passes a bucket of this rate and burst in any minute, and no more."""
     found = []
     if limits.requests is not None:
@@ -358,8 +387,10 @@ def enforced(limits: Limits) -> list[Limit]:
             Limit(what="requests", most=most_requests(limits, _WINDOW), per=_WINDOW - JITTER, scope="key")
         )
     if limits.tokens is not None:
+        # Only recorded, since estimates may fall short; and Gemini limits nothing but the input.
+        what: Literal["tokens", "input_tokens"] = "input_tokens" if format == "gemini" else "tokens"
         found.append(
-            Limit(what="tokens", most=2 * limits.tokens, per=_WINDOW - JITTER, scope="key", enforce=False)
+            Limit(what=what, most=2 * limits.tokens, per=_WINDOW - JITTER, scope="key", enforce=False)
         )
     if limits.concurrent is not None:
         found.append(Limit(what="concurrency", most=limits.concurrent, scope="key"))

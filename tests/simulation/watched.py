@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import Any, Final
 
+import msgspec
 import trio
 from llm_dispatcher.actors.gauge import Gauge
 from llm_dispatcher.actors.mailbox import Mailbox
@@ -23,6 +24,7 @@ from llm_dispatcher.actors.vault import VendorState
 from llm_dispatcher.benchmarks.vendor import Attempt, Script, ScriptedVendor
 from llm_dispatcher.benchmarks.vendor.exchange import Exchange
 from llm_dispatcher.runtime import Dispatcher
+from msgspec import Struct
 
 from .history import (
     Attempted,
@@ -120,7 +122,7 @@ class Witness:
 
     def handle(self, message: Any, now: float) -> object:
         """See `mailbox.Actor`."""
-        while self._crashes and self._crashes[0].times <= 0:
+        while self._crashes and (self._crashes[0].times <= 0 or self._crashes[0].until <= now):
             self._crashes.pop(0)
         if not self._crashes or self._crashes[0].at > now:
             return self._actor.handle(message, now)
@@ -134,7 +136,7 @@ class Witness:
 
     def _spend(self) -> None:
         crash = self._crashes[0]
-        self._crashes[0] = Crash(at=crash.at, actor=crash.actor, line=crash.line, times=crash.times - 1)
+        self._crashes[0] = msgspec.structs.replace(crash, times=crash.times - 1)
 
     def _until(self, line: int, message: Any, now: float) -> object:
         """Let it work up to its `line`-th line. If its work is shorter than that, the next message will do."""
@@ -206,11 +208,12 @@ class WatchedDispatcher(Dispatcher):
         kind = WakingWitness if name == "router" else Witness
         crashes = self.crashes.setdefault(name, [])
         vendor = name.removeprefix("vendor ") if name.startswith("vendor ") else None
-        taken: list[tuple[Any, dict[str, dict[str, float]]]] = []
+        taken: list[_Taken] = []
 
         def before(message: Any, now: float) -> None:
             if vendor is not None:
-                taken[:] = [(message, _gauges(self._states[vendor], now))]
+                state = self._states[vendor]
+                taken[:] = [_Taken(message, _gauges(state, now), _slack(state, message))]
 
         def reborn() -> Any:
             return kind(birth(), name, crashes, before)
@@ -219,37 +222,28 @@ class WatchedDispatcher(Dispatcher):
         orderly = child.on_crash
 
         def crashed(now: float) -> None:
-            message = mailbox.in_hand
-            error = sys.exception()
-            injected = isinstance(error, InjectedCrash)
+            message, error = mailbox.in_hand, sys.exception()
             self.history.add(
                 Crashed(
-                    at=now, actor=name, injected=injected, message=type(message).__name__, what=str(error)
+                    at=now,
+                    actor=name,
+                    injected=isinstance(error, InjectedCrash),
+                    message=type(message).__name__,
+                    what=str(error),
+                    permit=getattr(message, "permit", 0),
                 )
             )
-            slack = self._slack(vendor, message)
             if orderly is not None:
                 orderly(now)
-            if vendor is not None and taken and taken[0][0] is message:
+            if vendor is not None and taken and taken[0].message is message:
                 after = _gauges(self._states[vendor], now)
-                self.history.add(Audited(at=now, vendor=vendor, before=taken[0][1], after=after, slack=slack))
+                one = taken[0]
+                self.history.add(
+                    Audited(at=now, vendor=vendor, before=one.gauges, after=after, slack=one.slack)
+                )
             taken.clear()
 
-        return type(child)(
-            **{
-                **{name: getattr(child, name) for name in child.__struct_fields__},
-                "on_crash": crashed,
-            }
-        )
-
-    def _slack(self, vendor: str | None, message: Any) -> dict[str, float]:
-        """What a settlement may give back, by dimension."""
-        if vendor is None or not isinstance(message, Settle):
-            return {}
-        held = self._states[vendor].held.get(message.permit)
-        if held is None:
-            return {"requests": 1.0, "tokens": 1e9}
-        return {"requests": 1.0, "tokens": held.demand.input + held.demand.output_most}
+        return msgspec.structs.replace(child, on_crash=crashed)
 
     # --- taps -------------------------------------------------------------------------------
 
@@ -343,6 +337,22 @@ class WatchedDispatcher(Dispatcher):
         for what in ("waiting", "open_asks", "parked"):
             key = f"{name}: {what}"
             self.peaks[key] = max(self.peaks.get(key, 0.0), getattr(statistics, what))
+
+
+class _Taken(Struct):
+    """A vendor's limits before a message that may crash its actor."""
+
+    message: Any
+    gauges: dict[str, dict[str, float]]
+    slack: dict[str, float]
+
+
+def _slack(state: VendorState, message: Any) -> dict[str, float]:
+    """What a message may rightly give back to the limits, by dimension: what was reserved for an attempt that is settled."""
+    held = state.held.get(message.permit) if isinstance(message, Settle) else None
+    if held is None:
+        return {}
+    return {"requests": 1.0, "tokens": held.demand.input + held.demand.output_most}
 
 
 def _gauges(state: VendorState, now: float) -> dict[str, dict[str, float]]:

@@ -12,7 +12,7 @@ import logging
 import random
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -26,9 +26,10 @@ from llm_dispatcher.runtime.wire.server import Server, ServerLimits
 from trio._core import _run
 from trio.testing import MockClock
 
-from .clients import Answer, bounded, call, exchange
+from .answer import Answer
+from .clients import bounded, call, exchange
 from .history import Census, Ended, History, Jumped, Logged, Peak, Started
-from .story import OPEN_CAP, QUARANTINE, Client, Jump, Limits, Story, VendorPlan
+from .story import MODELS, OPEN_CAP, QUARANTINE, Client, Jump, Limits, Story, VendorPlan
 from .watched import InjectedCrash, WatchedDispatcher, WatchedVendor, current, rng_of
 
 __all__ = ["play"]
@@ -74,7 +75,7 @@ def _determined(seed: int) -> Iterator[None]:
 def _logging(history: History) -> Iterator[None]:
     """Errors that the house logs are part of the history, but for those that the story ordered."""
 
-    def note(_logger: Any, _method: str, event: dict[str, Any]) -> str:
+    def note(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
         error = event.get("exc_info")
         error = sys.exception() if error is True else error
         if not isinstance(error, InjectedCrash) and event["event"] not in _EXPECTED:
@@ -89,7 +90,7 @@ def _logging(history: History) -> Iterator[None]:
         structlog.configure(**before)
 
 
-def _told(error: object, event: dict[str, Any]) -> str:
+def _told(error: object, event: Mapping[str, Any]) -> str:
     if not isinstance(error, BaseException):
         return repr(event)
     while isinstance(error, BaseExceptionGroup):
@@ -116,6 +117,9 @@ def configuration(story: Story) -> dict[str, Any]:
             "total": f"{story.total}s",
         },
         "retry": {"budget": story.retries, "floor": story.floor},
+        "streams": {"hold": f"{story.hold}s"},
+        "hedging": {"share": 0.5, "dollars": "1000"},
+        "routes": [{"name": "hedged", "targets": list(MODELS), "policy": story.policy, "hedge": True}],
         "breaker": {"longest_open_time": f"{OPEN_CAP}s"},
         "supervision": {"quarantine": f"{QUARANTINE}s"},
         "vendors": [_vendor(vendor) for vendor in story.vendors],
@@ -131,7 +135,10 @@ def _vendor(vendor: VendorPlan) -> dict[str, Any]:
         "dialect": dialect,
         "base_url": f"http://{vendor.name}{path}",
         "api_keys": list(vendor.keys),
-        "models": [{"name": name, "price": price, "max_output": 200} for name in vendor.models],
+        "models": [
+            {"name": name, "price": price, "max_output": 200, "capabilities": ["tools", "json", "prefill"]}
+            for name in vendor.models
+        ],
         "limits": _limits(vendor.limits),
         "max_connections": 20,
         "on_unsupported": "drop",
@@ -212,8 +219,13 @@ class _World:
                     clients.start_soon(self._jump, jump)
                 clients.start_soon(self._sample)
                 for client in story.clients:
+                    if story.drains_at is not None and client.at > story.drains_at:
+                        break
                     await trio.sleep_until(client.at)
                     clients.start_soon(self._client, client)
+                if story.drains_at is not None:
+                    await trio.sleep_until(story.drains_at)
+                    await self.server.drain(story.drains_at + story.grace)
             for stream in [each for streams in self.idle.values() for each in streams]:
                 await stream.aclose()
             await trio.sleep(_REST)
@@ -263,6 +275,7 @@ class _World:
                 text=answer.text,
                 events=answer.events,
                 first_at=answer.first_at,
+                seams=answer.seams,
                 prompt=client.behaviour.kind not in ("stops", "slow"),
             )
         )

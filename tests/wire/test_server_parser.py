@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from llm_dispatcher.runtime.wire.server_parser import BadRequest, RequestParser
 
+from tests.fuzz.guard import cpu_limit
+
 GET = b"GET /x HTTP/1.1\r\nhost: h\r\n\r\n"
 POST = b"POST /y HTTP/1.1\r\nhost: h\r\n"
 CHUNKED_LINE = b"transfer-encoding: chunked\r\n"
@@ -260,3 +262,14 @@ def test_where_the_network_cuts_makes_no_difference(cuts: set[int]) -> None:
 def test_junk_is_only_ever_refused(junk: bytes, before: bytes) -> None:
     with suppress(BadRequest):
         parse(before + junk)
+
+
+@pytest.mark.parametrize(
+    "line", [b"a: \0", b"a:" + b" " * 60_000 + b"\0", b" folded"], ids=["value", "spaces", "folded"]
+)
+def test_a_bad_line_after_many_good_ones_is_refused_at_once(line: bytes) -> None:
+    parser = RequestParser(most_head=100_000, most_headers=100, most_body=0)
+    parser.feed(b"GET / HTTP/1.1\r\nhost: h\r\n" + b"x: y\r\n" * 60 + line + b"\r\n\r\n")
+    with cpu_limit(1.0), pytest.raises(BadRequest) as caught:
+        parser.head()
+    assert caught.value.status == 400

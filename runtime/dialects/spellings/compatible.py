@@ -192,6 +192,20 @@ _CALLERS: Final[tuple[Rule, ...]] = (
         words=("unsupported_parameter", "unsupported_value"), elsewhere=True,
     ),
     Rule(
+        # A thought under the seal of another vendor, or of another account.
+        kind=FaultClass.BAD_REQUEST, said_by=_OPENAI, statuses=(400,), words=("invalid_encrypted_content",),
+        elsewhere=True,
+    ),
+    Rule(
+        # What one vendor has stored no other has: an answer, an item, a prompt.
+        kind=FaultClass.BAD_REQUEST, said_by=_OPENAI, statuses=(400, 404),
+        words=("previous_response_not_found",),
+    ),
+    Rule(
+        kind=FaultClass.BAD_REQUEST, said_by=_OPENAI, statuses=(404,), words=("invalid_request_error",),
+        message=text(r"^item with id .* not found"),
+    ),
+    Rule(
         kind=FaultClass.BAD_REQUEST, said_by="Cerebras", words=("multimodal_not_enabled",), elsewhere=True
     ),
     Rule(

@@ -251,3 +251,20 @@ def test_one_that_does_not_fit_keeps_its_turn_however_often_it_is_looked_at() ->
         taken += queue.pop(0.0, lambda item: item == "a0") is not None
     assert taken == 8
     assert drained(queue)[0] == "a0"
+
+
+def test_in_a_full_queue_whoever_has_the_most_waiting_makes_room_for_others() -> None:
+    queue = filled(FairQueue[str](FairQueueSettings(entries=4)), ("greedy", 5.0), *[("greedy", 1.0)] * 3)
+    assert not queue.push("b0", tenant="b", cost=2, size=1, deadline=FOREVER, now=0.0)
+    assert queue.displace("greedy", 1.0, 0.0) is None
+    displaced = queue.displace("b", 2.0, 0.0)
+    assert displaced is not None
+    assert displaced.item == "greedy3"
+    filled(queue, ("b", 2.0))
+    # What would be left of the other is less than what this one would have then.
+    assert queue.displace("b", 6.0, 0.0) is None
+    assert sorted(drained(queue)) == ["b0", "greedy0", "greedy1", "greedy2"]
+
+
+def test_an_empty_queue_has_nobody_to_make_room() -> None:
+    assert FairQueue[str]().displace("a", 1.0, 0.0) is None

@@ -392,3 +392,11 @@ def test_the_error_survives_a_trip_between_processes() -> None:
         load_mapping({"x": 1})
     copy = pickle.loads(pickle.dumps(caught.value))
     assert (str(copy), copy.problems) == (str(caught.value), caught.value.problems)
+
+
+def test_a_message_about_text_that_no_terminal_takes_can_be_printed(tmp_path: Path) -> None:
+    path = tmp_path / "dispatcher.json"
+    path.write_text('{"vendors": [{"name": "\\ud800"}]}')
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert "\\ud800" in str(caught.value).encode().decode()

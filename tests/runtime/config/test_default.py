@@ -13,6 +13,7 @@ import pytest
 import tomli
 from llm_dispatcher.actors.policies import POLICIES
 from llm_dispatcher.runtime.config import BUILT_IN_MODES, DEFAULT_FILE, Config, load, schema
+from llm_dispatcher.runtime.config.catalogue import stocked
 from llm_dispatcher.runtime.config.checks import check
 from llm_dispatcher.runtime.config.interpolation import interpolate
 from llm_dispatcher.runtime.config.shape import shape
@@ -71,7 +72,9 @@ def test_every_key_of_the_schema_is_shown() -> None:
 
 def test_what_is_left_out_is_valid_when_it_is_written_in() -> None:
     environ = {name: value for keys in KEYS.values() for name, value in keys.items()}
-    filled = interpolate(tomli.loads(with_every_setting()), environ, "")
+    values, problems = stocked(tomli.loads(with_every_setting()), "")
+    assert problems == []
+    filled = interpolate(values, environ, "")
     assert filled.problems == ()
     assert check(shape(filled.values, ""), missing=filled.missing) == []
 
@@ -86,7 +89,8 @@ def test_the_values_shown_as_defaults_are_the_defaults() -> None:
     examples = {vendor["name"]: vendor for vendor in values["vendors"]}
     acme, simulated = examples["acme"], examples["sim-everything"]
     own_vendor = (
-        "base_url", "api_key", "serve", "limits", "limit_model", "models", "headers", "proxy", "timeouts",
+        "catalogue", "base_url", "api_key", "serve", "limits", "limit_model", "models", "headers", "proxy",
+        "timeouts",
     )  # fmt: skip
     not_limits = ("burst", "adaptive", "shared", "strict", "ramp_growth")
     vendor = without(acme, *own_vendor)

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from llm_dispatcher.runtime.config.units import ByteCount, Seconds, TokenCount, Usd, decode
 
+from tests.fuzz.guard import cpu_limit
+
 UNITS = (ByteCount, Seconds, TokenCount, Usd)
 
 
@@ -63,6 +65,10 @@ def test_it_is_read_as_it_is_meant(kind: type, written: Any, meant: Any) -> None
         (Usd, "NaN"),
         (Usd, "inf"),
         (Usd, True),
+        (Usd, "1e99"),
+        (ByteCount, "9" * 30),
+        (TokenCount, 10**400),
+        (Seconds, "9" * 400),
     ],
 )
 def test_what_is_no_such_number_is_refused(kind: type, written: Any) -> None:
@@ -79,6 +85,18 @@ def test_whatever_is_written_is_a_number_of_that_kind_or_a_value_error(kind: typ
     assert isinstance(value, ByteCount | Seconds | TokenCount | Usd)
     assert type(value) is kind
     assert 0 <= value < math.inf
+
+
+@pytest.mark.parametrize("kind", UNITS)
+@pytest.mark.parametrize("unit", ["1", "1.", "1.5", "1m", "m", " ", "_"])
+def test_a_number_that_is_written_without_end_is_refused_at_once_and_not_repeated(
+    kind: type, unit: str
+) -> None:
+    # Durations come from clients too, in a header.
+    written = unit * (65_536 // len(unit)) + "x"
+    with cpu_limit(1.0), pytest.raises(ValueError, match="not") as caught:
+        decode(kind, written)
+    assert len(str(caught.value)) < 300
 
 
 @given(st.integers(0, 10**6), st.integers(0, 59), st.integers(0, 999))

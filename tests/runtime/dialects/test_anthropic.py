@@ -6,6 +6,7 @@ import json
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
 from hypothesis import given
@@ -28,14 +29,18 @@ from llm_dispatcher.runtime.canon import (
     ToolCall,
     ToolChoice,
     ToolResult,
+    Usage,
+    UsageReported,
 )
 from llm_dispatcher.runtime.dialects import Answer, Target, Unsupported, VendorFault
 from llm_dispatcher.runtime.dialects.anthropic import Anthropic
+from llm_dispatcher.runtime.dialects.formats.messages import reply
 from pydantic import TypeAdapter
 
 from tests.corpus import Recording, folder, needs_corpus
 from tests.corpus.compare import found_in
 from tests.corpus.oracle_messages import expected, expected_fault
+from tests.fuzz.guard import held
 
 
 def dialect(**more: Any) -> Anthropic:
@@ -191,6 +196,67 @@ REQUESTS = {
         model="m", messages=[USER, Message("assistant", [Thinking("hm", "sig", format="messages"), Text("yes")]), USER]
     ),
 }  # fmt: skip
+
+
+def event(kind: str, **fields: Any) -> bytes:
+    return b"data: " + json.dumps({"type": kind, **fields}).encode() + b"\n\n"
+
+
+@pytest.mark.parametrize("depth", [129, 950, 990, 100_000])
+def test_an_answer_that_is_nested_too_deeply_is_malformed(depth: int) -> None:
+    deep = b"[" * depth + b"]" * depth
+    with pytest.raises(VendorFault) as caught:
+        dialect().completion(b'{"content":[{"type":"tool_use","input":%b}]}' % deep)
+    assert caught.value.fault.kind is FaultClass.MALFORMED
+    start = event("content_block_start", index=0, content_block={"type": "server_tool_use"})
+    piece = event(
+        "content_block_delta", index=0, delta={"type": "input_json_delta", "partial_json": deep.decode()}
+    )
+    last = decode(start, piece, event("content_block_stop", index=0))[-1]
+    assert isinstance(last, Failed)
+
+
+@pytest.mark.parametrize("count", [-1, 10**30, True, "5"])
+def test_what_is_no_number_of_tokens_counts_as_none(count: Any) -> None:
+    body = {"content": [], "usage": {"input_tokens": count, "output_tokens": 7}}
+    assert dialect().completion(json.dumps(body).encode()).usage == Usage(output_tokens=7)
+
+
+def test_a_seal_that_is_no_text_is_none() -> None:
+    body = {"content": [{"type": "thinking", "thinking": "hm", "signature": {"a": 1}}]}
+    assert dialect().completion(json.dumps(body).encode()).choices[0].parts == [
+        Thinking("hm", format="messages")
+    ]
+
+
+def test_usage_that_is_no_object_is_none() -> None:
+    assert not any(isinstance(each, UsageReported) for each in decode(event("message_delta", usage=[1])))
+
+
+@pytest.mark.parametrize(
+    "block",
+    [{"type": ["x"]}, {"type": "message_delta", "delta": 5}, {"type": "message_delta", "usage": [1]}, {"type": "content_block_start", "content_block": 5}],
+)  # fmt: skip
+def test_a_block_that_poses_as_an_event_is_handed_on_like_any_other(block: dict[str, Any]) -> None:
+    completion = dialect().completion(json.dumps({"content": [block]}).encode())
+    assert json.loads(msgspec.json.encode(reply.write(completion, id="i", model="m")))["type"] == "message"
+
+
+@pytest.mark.slow
+def test_blocks_of_the_vendors_own_that_are_never_closed_end_the_stream() -> None:
+    decoder = dialect().decoder()
+    fed = 0
+    while not decoder.finished and fed < 200_000:
+        decoder.feed(event("content_block_start", index=fed, content_block={"type": "x"}))
+        fed += 1
+    assert fed < 200_000
+    assert held(decoder) < 2**20
+
+
+def test_arguments_nested_too_deeply_are_no_json_object() -> None:
+    call = Message("assistant", [ToolCall("a", "f", '{"a":' * 990 + "1" + "}" * 990)])
+    with pytest.raises(Unsupported):
+        dialect().build(Request(model="m", messages=[USER, call]), stream=False)
 
 
 @pytest.mark.parametrize("name", REQUESTS)

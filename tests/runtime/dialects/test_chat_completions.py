@@ -41,6 +41,7 @@ from llm_dispatcher.runtime.dialects import Answer, Dialect, Target, Unsupported
 from llm_dispatcher.runtime.dialects.azure import Azure
 from llm_dispatcher.runtime.dialects.formats.chat_completions import reply, request, stream
 from llm_dispatcher.runtime.dialects.formats.chat_completions.quirks import Quirks
+from llm_dispatcher.runtime.dialects.formats.chat_completions.usage import read_usage
 from llm_dispatcher.runtime.dialects.openai import OpenAI
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
@@ -180,6 +181,31 @@ def test_usage_is_found_wherever_a_vendor_puts_it() -> None:
         assert found == Usage(input_tokens=3, output_tokens=4)
 
 
+@pytest.mark.parametrize(
+    ("beside", "usage"),
+    [
+        ({}, Usage(input_tokens=3, output_tokens=4)),
+        ({"total_tokens": 7}, Usage(input_tokens=3, output_tokens=4)),
+        ({"total_tokens": 5}, Usage(input_tokens=3, output_tokens=4)),
+        ({"total_tokens": 9}, Usage(input_tokens=3, output_tokens=6, reasoning_tokens=2)),
+        (
+            {"total_tokens": 9, "completion_tokens_details": {"reasoning_tokens": 2}},
+            Usage(input_tokens=3, output_tokens=6, reasoning_tokens=2),
+        ),
+        (
+            {"total_tokens": 7, "completion_tokens_details": {"reasoning_tokens": 2}},
+            Usage(input_tokens=3, output_tokens=4, reasoning_tokens=2),
+        ),
+        (
+            {"total_tokens": 9, "prompt_audio_seconds": 1},
+            Usage(input_tokens=5, output_tokens=4, audio_input_tokens=2),
+        ),
+    ],
+)
+def test_tokens_that_only_the_total_shows_are_not_forgotten(beside: dict[str, Any], usage: Usage) -> None:
+    assert read_usage({"prompt_tokens": 3, "completion_tokens": 4, **beside}) == usage
+
+
 def test_content_may_be_a_list_of_pieces() -> None:
     pieces = [
         {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
@@ -190,6 +216,64 @@ def test_content_may_be_a_list_of_pieces() -> None:
     assert (choice.thinking, choice.text) == ("hm", "yes")
     streamed = assembled(decode(chunk({"content": pieces}), DONE)).choices[0]
     assert (streamed.thinking, streamed.text) == ("hm", "yes")
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"tool_calls": [{"index": 10**9, "function": {}}]},
+        {"tool_calls": [{"index": -1, "function": {}}]},
+        {"tool_calls": [{"id": f"t{number}", "function": {}} for number in range(2000)]},
+        {"tool_calls": [{"id": "x" * 5000, "function": {}}]},
+    ],
+    ids=["a billionth", "before the first", "too many", "an endless id"],
+)
+def test_calls_that_could_only_fill_the_memory_end_the_stream(delta: dict[str, Any]) -> None:
+    last = decode(chunk(delta))[-1]
+    assert isinstance(last, Failed)
+    assert last.fault.kind is FaultClass.MALFORMED
+
+
+@pytest.mark.parametrize("index", [-1, 10**9])
+def test_a_choice_that_nobody_asked_for_ends_the_stream(index: int) -> None:
+    last = decode(chunk(choices=[{"index": index, "delta": {"content": "x"}}]))[-1]
+    assert isinstance(last, Failed)
+
+
+def test_an_error_event_with_broken_text_is_a_fault_like_any_other() -> None:
+    (failed,) = decode(b'event: error\ndata: {"x": "\xff"}\n\n')
+    assert isinstance(failed, Failed)
+
+
+@pytest.mark.parametrize("index", [True, -1, "0", 10**9])
+def test_a_choice_of_a_whole_answer_with_a_wrong_number_has_that_of_its_place(index: Any) -> None:
+    choice = {"index": index, "message": {"content": "x"}}
+    assert dialect().completion(json.dumps({"choices": [choice]}).encode()).choices[0].index == 0
+
+
+@pytest.mark.parametrize(
+    "message",
+    [{"content": "x", "tool_calls": 5}, {"content": [{"type": "thinking", "thinking": 5}, {"type": "text", "text": "x"}]}],
+)  # fmt: skip
+def test_what_should_be_a_list_and_is_none_is_left_out(message: dict[str, Any]) -> None:
+    completion = dialect().completion(json.dumps({"choices": [{"message": message}]}).encode())
+    assert completion.choices[0].text == "x"
+
+
+@pytest.mark.parametrize("count", [-1, 10**30, True, "5", None])
+def test_what_is_no_number_of_tokens_counts_as_none(count: Any) -> None:
+    body = {"choices": [], "usage": {"prompt_tokens": count, "completion_tokens": 7}}
+    assert dialect().completion(json.dumps(body).encode()).usage == Usage(output_tokens=7)
+
+
+@pytest.mark.parametrize("depth", [300, 950, 990, 100_000])
+def test_an_answer_that_is_nested_too_deeply_is_malformed(depth: int) -> None:
+    deep = b"[" * depth + b"]" * depth
+    with pytest.raises(VendorFault) as caught:
+        dialect().completion(b'{"choices":[{"message":{"content":"x"},"logprobs":%b}]}' % deep)
+    assert caught.value.fault.kind is FaultClass.MALFORMED
+    last = decode(b'data: {"choices":[{"delta":{"content":"x"},"logprobs":%b}]}\n\n' % deep)[-1]
+    assert isinstance(last, Failed)
 
 
 # --- requests -----------------------------------------------------------------------------------
@@ -268,6 +352,32 @@ def test_a_recorded_request_read_and_written_again_is_the_same(name: str) -> Non
         ({"tool_choice": "maybe"}, "tool_choice"),
         ({"temperature": "warm"}, "temperature"),
         ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": 10**400}, "max_tokens"),
+        ({"n": -5}, "n"),
+        ({"n": 10**6}, "n"),
+        ({"seed": 10**400}, "seed"),
+        ({"messages": [{"role": []}]}, "messages[0].role"),
+        ({"messages": [{"role": "assistant", "tool_calls": 5}]}, "messages[0].tool_calls"),
+        (
+            {"tools": [{"function": {"name": "f", "description": 5}}]},
+            "tools[0].function.description",
+        ),
+        ({"tools": [{"function": {"name": "f", "strict": {}}}]}, "tools[0].function.strict"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": 5}}},
+            "response_format.json_schema.name",
+        ),
+        (
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [{"type": "image_url", "image_url": {"url": "u", "detail": 5}}],
+                    }
+                ]
+            },
+            "messages[0].content[0].image_url.detail",
+        ),
     ],
 )
 def test_a_wrong_body_is_refused_by_the_fields_name(body: dict[str, Any], param: str) -> None:
@@ -276,6 +386,17 @@ def test_a_wrong_body_is_refused_by_the_fields_name(body: dict[str, Any], param:
             json.dumps({"model": "m", "messages": [{"role": "user", "content": "x"}], **body}).encode()
         )
     assert caught.value.param == param
+
+
+@pytest.mark.parametrize("depth", [129, 500, 950, 990, 100_000])
+def test_a_body_that_is_nested_too_deeply_is_refused(depth: int) -> None:
+    # Some depths can be read and not be written again, further down the stack.
+    schema = b'{"a":' * depth + b"1" + b"}" * depth
+    with pytest.raises(request.InvalidBody, match=r"nested deeper than 128|recursion"):
+        request.read(
+            b'{"model":"m","messages":[{"role":"user","content":"x"}],"tools":[{"function":{"name":"f",'
+            b'"parameters":%b}}]}' % schema
+        )
 
 
 @given(junk=st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda each: st.lists(each) | st.dictionaries(st.text(), each), max_leaves=8), name=st.sampled_from(["messages", "tools", "tool_choice", "response_format", "stop", "n", "model"]))  # fmt: skip
@@ -351,6 +472,25 @@ def test_what_is_sent_has_the_sdks_own_type() -> None:
         "tool",
         "tool",
     ]
+
+
+def test_a_vendor_that_cannot_bind_answers_to_a_schema_is_asked_for_json_only_where_that_is_allowed() -> None:
+    wish = Request(model="m", messages=[Message("user", "x")], output=JsonOutput({"type": "object"}))
+    options = {"json_schema": False}
+    with pytest.raises(Unsupported, match="a JSON schema"):
+        dialect(options=options).build(wish, stream=False)
+    built = dialect(options=options, lenient=True).build(wish, stream=False)
+    assert built.dropped == ("a JSON schema for the answer",)
+    assert json.loads(built.request.read())["response_format"] == {"type": "json_object"}
+    plain = Request(model="m", messages=[Message("user", "x")], output=JsonOutput())
+    assert dialect(options=options).build(plain, stream=False).dropped == ()
+
+
+def test_a_seed_goes_by_the_name_that_the_vendor_has_for_it() -> None:
+    wish = Request(model="m", messages=[Message("user", "x")], seed=7)
+    built = dialect(options={"seed_field": "random_seed"}).build(wish, stream=False)
+    body = json.loads(built.request.read())
+    assert (body["random_seed"], "seed" in body) == (7, False)
 
 
 # --- refusals -----------------------------------------------------------------------------------

@@ -35,6 +35,8 @@ from llm_dispatcher.runtime.dialects.formats.generate_content import FORMAT, Str
 from llm_dispatcher.runtime.dialects.formats.generate_content.elements import ElementSplitter
 from llm_dispatcher.runtime.dialects.formats.generate_content.wire import finish_reason, finish_word
 
+from tests.fuzz.guard import held
+
 Json = dict[str, Any]
 
 
@@ -488,3 +490,31 @@ def test_the_splitter_finds_the_elements_of_any_array(
     assert splitter.ended
     assert not splitter.close()
     assert not splitter.oversized
+
+
+@pytest.mark.parametrize("count", [-1, 10**30])
+def test_what_is_no_number_of_tokens_counts_as_none(count: int) -> None:
+    usage = {"promptTokenCount": count, "candidatesTokenCount": 7, "thoughtsTokenCount": count}
+    assert complete({"candidates": [], "usageMetadata": usage}).usage == Usage(output_tokens=7)
+
+
+def test_a_candidate_that_nobody_asked_for_is_counted_by_its_place() -> None:
+    assert complete(chunk({"text": "x"}, index=10**9)).choices[0].index == 0
+
+
+@pytest.mark.parametrize("depth", [300, 950, 990, 100_000])
+def test_an_answer_that_is_nested_too_deeply_is_malformed(depth: int) -> None:
+    body = b'{"candidates":[{"groundingMetadata":%b}]}' % (b"[" * depth + b"]" * depth)
+    with pytest.raises(VendorFault) as caught:
+        read_completion(body, Random(7))
+    assert caught.value.fault.kind is FaultClass.MALFORMED
+    assert failure(decode(b"data: " + body + b"\n\n")) is FaultClass.MALFORMED
+
+
+def test_metadata_of_ever_new_names_is_told_and_not_remembered_for_ever() -> None:
+    decoder = StreamDecoder(Random(7))
+    told: list[Event] = []
+    for number in range(500):
+        told += decoder.feed(sse({"candidates": [{"index": 0, f"name{number}": "x" * 9000}]}))
+    assert sum(isinstance(event, OpaqueDelta) for event in told) == 500
+    assert held(decoder) < 2**20

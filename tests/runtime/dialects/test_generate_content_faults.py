@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from llm_dispatcher.actors.faults import FaultClass
 from llm_dispatcher.runtime.dialects.base import Answer
 from llm_dispatcher.runtime.dialects.formats.generate_content import read_fault
+from llm_dispatcher.runtime.dialects.formats.generate_content.faults import embedded_fault
+
+from tests.fuzz.guard import cpu_limit
 
 
 def refuse(status: int, body: Any, **headers: str) -> Answer:
@@ -228,3 +231,20 @@ def test_no_body_is_beyond_reading(status: int, body: bytes) -> None:
     fault = read_fault(Answer(status, {}, body))
     assert isinstance(fault.kind, FaultClass)
     assert fault.status == status
+
+
+@pytest.mark.parametrize("unit", ["token count ", "billing ", "retry in 1", "limit: 0 "])
+def test_the_longest_message_is_read_at_once_and_cut(unit: str) -> None:
+    for status, word in (
+        (400, "INVALID_ARGUMENT"),
+        (400, "FAILED_PRECONDITION"),
+        (429, "RESOURCE_EXHAUSTED"),
+    ):
+        with cpu_limit(1.0):
+            fault = read_fault(error(status, word, unit * (60_000 // len(unit))))
+        assert len(fault.message) < 2100
+
+
+def test_a_code_that_is_no_status_is_not_taken_for_one() -> None:
+    fault = embedded_fault({"code": 10**400, "message": ""})
+    assert (fault.status, fault.kind) == (None, FaultClass.IN_STREAM_ERROR)

@@ -367,3 +367,29 @@ def test_a_body_of_another_shape_is_refused_by_the_name_of_the_field(
 ) -> None:
     with pytest.raises(ValueError, match=field):
         read(body, model="m")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"generationConfig": {"thinkingConfig": {"thinkingBudget": []}}}, "thinkingBudget"),
+        ({"generationConfig": {"thinkingConfig": {"thinkingBudget": 10**400}}}, "thinkingBudget"),
+        ({"generationConfig": {"thinkingConfig": {"includeThoughts": 5}}}, "includeThoughts"),
+        ({"generationConfig": {"responseMimeType": "application/json", "responseSchema": 5}}, "schema"),
+        ({"tools": [{"functionDeclarations": [{"name": "f", "description": 5}]}]}, "description"),
+        ({"tools": [{"functionDeclarations": [{"name": "f", "parameters": [5]}]}]}, "parameters"),
+        ({"contents": [{"parts": [{"text": "x", "thoughtSignature": 5}]}]}, "thoughtSignature"),
+        ({"contents": [{"parts": [{"functionCall": {"name": "f", "id": 5}}]}]}, "functionCall.id"),
+    ],
+)
+def test_a_field_of_a_wrong_type_is_refused_by_its_name(body: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        read(body, model="m")
+
+
+@pytest.mark.parametrize("field", ["maxOutputTokens", "candidateCount"])
+@pytest.mark.parametrize("value", [-5, 10**400])
+def test_a_bound_that_no_tokens_can_be_reserved_by_is_left_to_the_vendor(field: str, value: int) -> None:
+    request = read({"contents": [], "generationConfig": {field: value}}, model="m")
+    assert (request.max_tokens, request.n) == (None, None)
+    assert request.extra == {"generate_content": {"generationConfig": {field: value}}}

@@ -210,6 +210,14 @@ def test_a_system_turn_within_the_conversation_stays_where_it_is() -> None:
         (b'{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":-1}', "max_tokens"),
         (b'{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":"many"}', "max_tokens"),
         (
+            b'{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":1%b}' % (b"0" * 400),
+            "max_tokens",
+        ),
+        (
+            b'{"model":"m","messages":[{"role":"user","content":"x"}],"x":%b}' % (b"[" * 990 + b"]" * 990),
+            None,
+        ),
+        (
             b'{"model":"m","messages":[{"role":"user","content":"x"}],"tools":[{"input_schema":{}}]}',
             "tools[0].name",
         ),

@@ -317,7 +317,7 @@ def test_a_rule_holds_for_refusals_unless_it_names_statuses_of_its_own() -> None
     ],
     ids=lambda body: body[:24].decode(),
 )
-@pytest.mark.parametrize("speaks", ["openai", "anthropic", "google"])
+@pytest.mark.parametrize("speaks", ["openai", "anthropic", "google", "cohere"])
 def test_a_hostile_body_is_read_in_no_time_and_shown_in_part(body: bytes, speaks: str) -> None:
     fault = refused(400, body, speaks=speaks)
     assert len(fault.message) < 2_100
@@ -346,7 +346,7 @@ JSON = st.recursive(
 @given(
     status=st.integers(300, 599),
     body=JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=60),
-    speaks=st.sampled_from(["openai", "azure", "anthropic", "google"]),
+    speaks=st.sampled_from(["openai", "azure", "anthropic", "google", "cohere"]),
 )
 def test_no_body_is_beyond_recognising(status: int, body: bytes, speaks: str) -> None:
     fault = dialect(speaks).fault(Answer(status, {}, body))

@@ -92,6 +92,15 @@ async def test_the_lower_classes_are_refused_first_and_without_reading_a_byte(
         assert told["shed"] == {each: int(each not in served) for each in CRITICALITIES}
 
 
+async def test_those_who_are_refused_are_not_told_to_come_back_together(autojump_clock: MockClock) -> None:
+    overload = Overload()
+    overload.observe({"memory": 2.0}, 0.0)
+    async with Dispatcher.open(config("a"), transports={"a": ScriptedTransport(answer())}) as dispatcher:
+        gateway = Gateway(dispatcher, Admission(overload, rng=random.Random(1)))
+        calls = [await Call().make(gateway, CHAT) for _ in range(40)]
+    assert {int(call.headers[b"retry-after"]) for call in calls} == {3, 4, 5, 6, 7, 8}
+
+
 async def test_the_house_can_be_looked_at_while_it_is_overloaded(autojump_clock: MockClock) -> None:
     overload = Overload()
     overload.observe({"memory": 2.0}, 0.0)

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from ..history import Attempted, Booked, History
-from ..story import Story
+from ..story import JITTER, Story
 from .violation import Violation, by_request, key_of, price
 
 __all__ = ["booked"]
@@ -26,7 +26,7 @@ def booked(story: Story, history: History) -> list[Violation]:
     for request, attempts in by_request(history.of(Attempted)).items():
         entries = list(books.get(request, []))
         for attempt in attempts:
-            entry = next((each for each in entries if _belong(story, each, attempt)), None)
+            entry = _entry_of(story, attempt, entries)
             if entry is None:
                 said = f"{attempt.vendor}'s attempt {attempt.number} ({attempt.step}) is not in the books"
                 found.append(Violation("I3", attempt.at, request, said))
@@ -43,11 +43,28 @@ def booked(story: Story, history: History) -> list[Violation]:
     return found
 
 
-def _belong(story: Story, entry: Booked, attempt: Attempted) -> bool:
+def _entry_of(story: Story, attempt: Attempted, entries: list[Booked]) -> Booked | None:
+    """The entry for an attempt."""
+    # A request may lie at a vendor's that is slow to accept it when the house has given it up already.
+    for late in (_SAME_TIME, JITTER):
+        for entry in entries:
+            if _of_deployment(story, entry, attempt) and within(entry.begun, attempt.at, entry.at, late):
+                return entry
+    return None
+
+
+def _of_deployment(story: Story, entry: Booked, attempt: Attempted) -> bool:
+    """Whether an entry is for the vendor, key and model of an attempt, and for something that can have arrived there."""
     deployment = entry.deployment or ""
-    if deployment.partition("/")[0] != attempt.vendor or key_of(story, deployment) != attempt.key:
+    vendor, _, model = deployment.partition("#")[0].partition("/")
+    if (vendor, model) != (attempt.vendor, attempt.model) or entry.fault in ("connect", "tls"):
         return False
-    return entry.begun - _SAME_TIME <= attempt.at <= entry.at + _SAME_TIME
+    return key_of(story, deployment) == attempt.key
+
+
+def within(begin: float, at: float, end: float, late: float) -> bool:
+    """Whether a time lies between two others, give or take rounding, or at most `late` seconds after them."""
+    return begin - _SAME_TIME <= at <= end + late
 
 
 def _compare(story: Story, entry: Booked, attempt: Attempted) -> list[Violation]:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from typing import Final
 
 from ..history import Attempted, Audited, Crashed, Granted, History, Settled
-from ..story import JITTER, Story, VendorPlan, most_requests
+from ..story import JITTER, Format, Story, VendorPlan, most_requests
 from .violation import Leased, Violation, key_of, leases
 
 __all__ = ["limited", "remembered"]
@@ -21,6 +21,7 @@ _HINTED: Final = frozenset({"rate_limited", "ramp_limited"})
 _ACCOUNT_CLOSES: Final = {"auth": 300.0, "quota_exhausted": 900.0}
 _DEPLOYMENT_CLOSES: Final = {"no_model": 600.0, "daily_limit": 900.0}
 """For how many seconds at least; see `actors.faults`."""
+_OPEN: Final = (0.0, 0.0, "")
 
 
 def limited(story: Story, history: History) -> list[Violation]:
@@ -74,10 +75,10 @@ def _count_tokens(plan: VendorPlan, key: str, group: list[Leased]) -> list[Viola
         most = plan.limits.tokens * (1 + window / 60.0)
         first, total, excused = 0, 0.0, 0.0
         for lease in group:
-            used, known = _tokens(lease)
+            used, known = _tokens(lease, plan.format)
             total, excused = total + used, excused + max(0.0, used - known)
             while _arrival(group[first]) <= _arrival(lease) - (window - JITTER):
-                gone, thought = _tokens(group[first])
+                gone, thought = _tokens(group[first], plan.format)
                 total, excused = total - gone, excused - max(0.0, gone - thought)
                 first += 1
             if total > most + excused + _SAME:
@@ -86,17 +87,18 @@ def _count_tokens(plan: VendorPlan, key: str, group: list[Leased]) -> list[Viola
     return []
 
 
-def _tokens(lease: Leased) -> tuple[float, float]:
-    """What was used, and the least that the house thought it was, before or after."""
+def _tokens(lease: Leased, format: Format) -> tuple[float, float]:
+    """What was used, and the least that the house thought it was, before or after. Gemini counts only the input."""
     attempt, settled = lease.attempt, lease.settled
     if attempt is None:
         return 0.0, 0.0
-    known = lease.input + lease.output
+    outputs = 0 if format == "gemini" else 1
+    known = lease.input + outputs * lease.output
     if settled is not None and settled.input is not None and settled.output is not None:
-        known = min(known, settled.input + settled.output)
+        known = min(known, settled.input + outputs * settled.output)
     elif settled is not None and settled.fault is not None and not attempt.input:
         known = 0.0
-    return float(attempt.input + attempt.output), known
+    return float(attempt.input + outputs * attempt.output), known
 
 
 # --- memory -------------------------------------------------------------------------------------
@@ -108,38 +110,40 @@ def remembered(story: Story, history: History) -> list[Violation]:
 
 
 def _audits(history: History) -> list[Violation]:
-    found = []
-    for audit in history.of(Audited):
-        for gauge, before in audit.before.items():
-            after = audit.after[gauge]
-            for what, value in before.items():
-                now = after[what]
-                name = f"{audit.vendor}: {gauge}: {what}"
-                if what.startswith("closed") and now < value - _SAME and value > audit.at:
-                    found.append(f"{name} was forgotten: {value:.3f}, and {now:.3f} after the crash")
-                elif what.startswith("available"):
-                    dimension = "requests" if "requests" in what else "tokens"
-                    if now > value + audit.slack.get(dimension, 0.0) + _SAME:
-                        found.append(f"{name} was refilled: {value:.3f}, and {now:.3f} after the crash")
-        found = [
-            each if isinstance(each, Violation) else Violation("I10", audit.at, 0, each) for each in found
-        ]
-    return [each for each in found if isinstance(each, Violation)]
+    return [
+        Violation("I10", audit.at, 0, f"{audit.vendor}: {gauge}: {what}: {said}")
+        for audit in history.of(Audited)
+        for gauge, before in audit.before.items()
+        for what, value in before.items()
+        if (said := _lost(what, value, audit.after[gauge][what], audit))
+    ]
+
+
+def _lost(what: str, before: float, after: float, audit: Audited) -> str | None:
+    """What is wrong with a gauge after a crash; None if nothing is."""
+    if what.startswith("closed"):
+        forgotten = after < before - _SAME and before > audit.at
+        return f"closed until {before:.3f}, and only until {after:.3f} after the crash" if forgotten else None
+    slack = audit.slack.get("requests" if "requests" in what else "tokens", 0.0)
+    refilled = after > before + slack + _SAME
+    return f"{before:.3f}, and {after:.3f} after the crash" if refilled else None
 
 
 def _closings(story: Story, history: History) -> list[Violation]:
     found = []
-    lost = {(each.actor, each.at) for each in history.of(Crashed) if each.message == "Settle"}
-    closed: dict[str, tuple[float, str]] = {}
+    # The message over which an actor crashed is not handled again.
+    lost = {(each.actor, each.permit) for each in history.of(Crashed) if each.message == "Settle"}
+    closed: dict[str, tuple[float, float, str]] = {}
     for record in history.records:
-        if isinstance(record, Settled) and (f"vendor {record.vendor}", record.at) not in lost:
+        if isinstance(record, Settled) and (f"vendor {record.vendor}", record.permit) not in lost:
             place, until = _closing(story, record)
-            if until > closed.get(place, (0.0, ""))[0]:
-                closed[place] = (until, f"{record.deployment}: {record.fault}")
+            if until > closed.get(place, _OPEN)[1]:
+                closed[place] = (record.at, until, f"{record.deployment}: {record.fault}")
         elif isinstance(record, Granted):
             for place in (record.deployment, f"{record.vendor} {key_of(story, record.deployment)}"):
-                until, why = closed.get(place, (0.0, ""))
-                if record.start_at < until - _SAME:
+                since, until, why = closed.get(place, _OPEN)
+                # What was under way at that very moment is not called back.
+                if record.at > since and record.start_at < until - _SAME:
                     said = f"{record.deployment} was leased from {record.start_at:.3f} on, closed until {until:.3f} by {why}"
                     found.append(Violation("I10", record.at, record.request, said))
     return found

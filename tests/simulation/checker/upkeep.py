@@ -18,7 +18,7 @@ from ..history import (
     Started,
 )
 from ..story import Story
-from .violation import Violation, by_request, idle_callers, leases
+from .violation import Violation, by_request, idle_callers, leases, standstill
 
 __all__ = ["alive", "amplified", "bounded", "left_behind", "permits", "sound"]
 
@@ -86,6 +86,7 @@ def left_behind(story: Story, history: History) -> list[Violation]:
         over = deadlines[attempt.request]
         if end.prompt and attempt.vendor not in drains:
             over = min(over, end.at)
+        over += standstill(history, over - _ORPHAN, over + _ORPHAN)
         if attempt.finished_at > over + _ORPHAN:
             said = (
                 f"{attempt.vendor} was kept busy until {attempt.finished_at:.3f}, its end was at {over:.3f}"

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Final, Protocol, TypeVar
 
 from msgspec import Struct
 
-from ..history import Attempted, Granted, History, Jumped, Record, Settled
-from ..story import Story
+from ..history import Attempted, Granted, History, Jumped, Settled
+from ..story import JITTER, Story
 
 __all__ = ["Leased", "Violation", "by_request", "leases", "standstill"]
+
+
+_SAME_TIME: Final = 1e-6
 
 
 class Violation(Struct, frozen=True):
@@ -41,14 +44,19 @@ class Leased(Struct, kw_only=True):
     attempt: Attempted | None = None
 
 
-R = TypeVar("R", bound=Record)
+class _OfRequest(Protocol):
+    @property
+    def request(self) -> int: ...
+
+
+R = TypeVar("R", bound=_OfRequest)
 
 
 def by_request(records: Iterable[R]) -> dict[int, list[R]]:
-    """Records of requests, in order."""
+    """What is told of each request, in order."""
     found: dict[int, list[R]] = defaultdict(list)
     for record in records:
-        found[record.request].append(record)  # type: ignore[attr-defined]  # such records are given
+        found[record.request].append(record)
     return found
 
 
@@ -99,9 +107,23 @@ def leases(history: History) -> list[Leased]:
     for lease in found.values():
         mine[lease.request, lease.vendor].append(lease)
     for attempt in history.of(Attempted):
-        for lease in mine[attempt.request, attempt.vendor]:
-            until = attempt.at if lease.settled is None else lease.settled.at
-            if lease.attempt is None and lease.granted_at - 1e-6 <= attempt.at <= until + 1e-6:
-                lease.attempt = attempt
+        candidates = mine[attempt.request, attempt.vendor]
+        # A request may lie at a vendor's that is slow to accept it when the house has given it up already.
+        for late in (_SAME_TIME, JITTER):
+            chosen = _lease_of(attempt, candidates, late)
+            if chosen is not None:
+                chosen.attempt = attempt
                 break
     return list(found.values())
+
+
+def _lease_of(attempt: Attempted, leased: list[Leased], late: float) -> Leased | None:
+    """The lease that an attempt was made under."""
+    for lease in leased:
+        settled = lease.settled
+        if settled is not None and not settled.sent:
+            continue
+        until = attempt.at if settled is None else settled.at
+        if lease.attempt is None and lease.granted_at - _SAME_TIME <= attempt.at <= until + late:
+            return lease
+    return None

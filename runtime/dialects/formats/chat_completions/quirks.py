@@ -19,6 +19,9 @@ class Quirks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whether its streams end with `[DONE]`. If not, a stream is complete once every choice has finished."""
     developer_role: bool = True
     """Whether it knows the role `developer`; if not, such messages are sent as `system`."""
+    json_schema: bool = True
+    """Whether its answers can be bound to a JSON schema; if not, only to JSON of any shape."""
+    seed_field: Literal["seed", "random_seed"] = "seed"
     top_k: bool = False
     """Whether it takes `top_k`, which OpenAI itself does not."""
     refuses: tuple[str, ...] = ()

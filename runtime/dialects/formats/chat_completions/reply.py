@@ -20,11 +20,12 @@ from ....canon import (
     ToolCall,
 )
 from ...base import VendorFault
+from ...untrusted import Unreadable, read_json
 from . import FORMAT
 from .faults import in_stream
 from .usage import read_usage, write_usage
 
-__all__ = ["FINISHES", "OUTGOING_FINISHES", "read", "read_content", "write"]
+__all__ = ["FINISHES", "MOST_CHOICES", "OUTGOING_FINISHES", "read", "read_content", "write"]
 
 FINISHES: Final[dict[str, FinishReason]] = {
     "stop": "stop",
@@ -49,6 +50,9 @@ OUTGOING_FINISHES: Final[dict[FinishReason, str]] = {
 }
 """The words that clients of the format know."""
 
+MOST_CHOICES: Final = 128
+"""Answers to one request, as many as OpenAI's `n` allows."""
+
 _TOP = frozenset({"id", "object", "created", "model", "choices", "usage", "error"})
 _CHOICE = frozenset({"index", "message", "finish_reason", "logprobs"})
 _MESSAGE = frozenset({"role", "content", "refusal", "tool_calls", "reasoning_content", "reasoning"})
@@ -57,8 +61,8 @@ _MESSAGE = frozenset({"role", "content", "refusal", "tool_calls", "reasoning_con
 def read(body: bytes) -> Completion:
     """A buffered answer. Raises `VendorFault` for an error in disguise, and for what is no answer at all."""
     try:
-        raw = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raw = read_json(body)
+    except Unreadable as error:
         raise _malformed(f"the answer is not JSON: {error}") from error
     if not isinstance(raw, dict):
         raise _malformed("the answer is not a JSON object")
@@ -98,7 +102,7 @@ def _choice(raw: dict[str, Any], position: int) -> Choice:
     if unknown:
         extra["message"] = unknown[FORMAT]
     return Choice(
-        index=index if isinstance(index, int) else position,
+        index=index if type(index) is int and 0 <= index < MOST_CHOICES else position,
         parts=_parts(message),
         finish=None if finish is None else FINISHES.get(str(finish), "other"),
         vendor_finish=None if finish is None else str(finish),
@@ -115,9 +119,7 @@ def _parts(message: dict[str, Any]) -> list[Part]:
     parts += read_content(message.get("content"))
     if message.get("refusal"):
         parts.append(Refusal(str(message["refusal"])))
-    for call in message.get("tool_calls") or ():
-        if isinstance(call, dict):
-            parts.append(_tool_call(call))
+    parts += [_tool_call(call) for call in _objects(message.get("tool_calls"))]
     legacy = message.get("function_call")
     if isinstance(legacy, dict):
         parts.append(ToolCall("", str(legacy.get("name") or ""), _arguments(legacy.get("arguments"))))
@@ -149,9 +151,7 @@ def read_content(content: Any) -> list[Part]:
     if isinstance(content, str):
         return [Text(content)] if content else []
     parts: list[Part] = []
-    for piece in content if isinstance(content, list) else ():
-        if not isinstance(piece, dict):
-            continue
+    for piece in _objects(content):
         if piece.get("type") == "text":
             parts.append(Text(str(piece.get("text") or "")))
         elif piece.get("type") == "thinking":
@@ -159,12 +159,17 @@ def read_content(content: Any) -> list[Part]:
             text = (
                 inner
                 if isinstance(inner, str)
-                else "".join(str(each.get("text") or "") for each in inner or () if isinstance(each, dict))
+                else "".join(str(each.get("text") or "") for each in _objects(inner))
             )
             parts.append(Thinking(text))
         else:
             parts.append(Opaque(FORMAT, piece))
     return parts
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    """The objects in a list; none in what is no list."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _rest(raw: dict[str, Any], known: frozenset[str]) -> dict[str, Any] | None:

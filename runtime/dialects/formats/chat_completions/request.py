@@ -7,10 +7,10 @@ routing mode, which vendors never see.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from ....canon import (
     Image,
@@ -30,9 +30,11 @@ from ....canon import (
     ToolResult,
 )
 from ...base import InvalidBody
+from ...untrusted import MOST_OUTPUT, Unreadable, read_json
 from ...wishes import Wishes
 from . import FORMAT
 from .quirks import Quirks
+from .reply import MOST_CHOICES
 
 __all__ = ["ClientRequest", "InvalidBody", "read", "write"]
 
@@ -43,6 +45,9 @@ class ClientRequest(Struct, frozen=True):
     request: Request
     stream: bool
     include_usage: bool
+
+
+_Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class _Body(Struct):
@@ -57,18 +62,18 @@ class _Body(Struct):
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
+    max_tokens: Annotated[int, Meta(le=MOST_OUTPUT)] | None = None
+    max_completion_tokens: Annotated[int, Meta(le=MOST_OUTPUT)] | None = None
     temperature: float | None = None
     top_p: float | None = None
-    top_k: int | None = None
+    top_k: _Whole | None = None
     stop: str | list[str] | None = None
-    seed: int | None = None
-    n: int | None = None
+    seed: _Whole | None = None
+    n: Annotated[int, Meta(ge=1, le=MOST_CHOICES)] | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     logprobs: bool | None = None
-    top_logprobs: int | None = None
+    top_logprobs: _Whole | None = None
     reasoning_effort: str | None = None
     user: str | None = None
 
@@ -79,15 +84,15 @@ _CHOICES: Final = {
     "none": ToolChoice("none"),
     "required": ToolChoice("required"),
 }
-_ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool"})
+_ROLES: Final = ("assistant", "developer", "system", "tool", "user")
 _MESSAGE: Final = frozenset({"role", "content", "name", "tool_calls", "tool_call_id", "refusal"})
 
 
 def read(body: bytes) -> ClientRequest:
     """A client's request. Raises `InvalidBody`, naming the field."""
     try:
-        raw = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raw = read_json(body)
+    except Unreadable as error:
         raise InvalidBody(f"the body is not JSON: {error}") from error
     if not isinstance(raw, dict):
         raise InvalidBody("the body is not a JSON object")
@@ -136,6 +141,19 @@ def read(body: bytes) -> ClientRequest:
     )
 
 
+T = TypeVar("T")
+
+_WORDS: Final[dict[type, str]] = {str: "a text", bool: "true or false", list: "a list"}
+
+
+def _optional(raw: dict[str, Any], name: str, kind: type[T], path: str) -> T | None:
+    """A field that may be left out; refused when it is there and of another type."""
+    value = raw.get(name)
+    if value is None or isinstance(value, kind):
+        return value
+    raise InvalidBody(f"{path}.{name}: {_WORDS[kind]} is needed", f"{path}.{name}")
+
+
 def _read_output(raw: dict[str, Any] | None, extra: dict[str, Any]) -> JsonOutput | None:
     if raw is None:
         return None
@@ -146,12 +164,12 @@ def _read_output(raw: dict[str, Any] | None, extra: dict[str, Any]) -> JsonOutpu
     if kind == "json_schema":
         if not isinstance(schema, dict):
             raise InvalidBody("response_format.json_schema: an object is needed", "response_format")
-        inner = schema.get("schema")
+        inner, path = schema.get("schema"), "response_format.json_schema"
         return JsonOutput(
             schema=inner if isinstance(inner, dict) else {},
-            name=schema.get("name"),
-            description=schema.get("description"),
-            strict=schema.get("strict"),
+            name=_optional(schema, "name", str, path),
+            description=_optional(schema, "description", str, path),
+            strict=_optional(schema, "strict", bool, path),
         )
     extra["response_format"] = raw
     return None
@@ -170,9 +188,9 @@ def _read_tool(raw: dict[str, Any], path: str) -> Tool:
     parameters = function.get("parameters")
     return Tool(
         name,
-        function.get("description"),
+        _optional(function, "description", str, f"{path}.function"),
         parameters if isinstance(parameters, dict) else None,
-        function.get("strict"),
+        _optional(function, "strict", bool, f"{path}.function"),
     )
 
 
@@ -193,7 +211,7 @@ def _read_choice(raw: str | dict[str, Any] | None) -> ToolChoice | None:
 def _read_message(raw: dict[str, Any], path: str) -> Message:
     role = raw.get("role")
     if role not in _ROLES:
-        raise InvalidBody(f"{path}.role: {role!r} is none of {', '.join(sorted(_ROLES))}", f"{path}.role")
+        raise InvalidBody(f"{path}.role: {role!r} is none of {', '.join(_ROLES)}", f"{path}.role")
     content = _read_content(raw.get("content"), f"{path}.content")
     extra = {name: value for name, value in raw.items() if name not in _MESSAGE and value is not None}
     name = raw.get("name")
@@ -213,7 +231,7 @@ def _read_message(raw: dict[str, Any], path: str) -> Message:
 
 
 def _read_assistant(raw: dict[str, Any], content: str | list[Part], path: str) -> str | list[Part]:
-    calls, refusal = raw.get("tool_calls"), raw.get("refusal")
+    calls, refusal = _optional(raw, "tool_calls", list, path), raw.get("refusal")
     if not calls and not refusal:
         return content
     parts: list[Part] = []
@@ -270,7 +288,7 @@ def _read_image(raw: dict[str, Any], path: str) -> Image:
     url = image.get("url") if isinstance(image, dict) else image
     if not isinstance(url, str) or not url:
         raise InvalidBody(f"{path}.image_url.url: a text is needed", f"{path}.image_url")
-    detail = image.get("detail") if isinstance(image, dict) else None
+    detail = _optional(image, "detail", str, f"{path}.image_url") if isinstance(image, dict) else None
     extra = {name: value for name, value in raw.items() if name not in ("type", "image_url")}
     rest = {FORMAT: extra} if extra else None
     if url.startswith("data:"):
@@ -295,18 +313,20 @@ def write(
     if request.tool_choice is not None:
         body["tool_choice"] = _write_choice(request.tool_choice)
     if request.output is not None:
-        body["response_format"] = _write_output(request.output)
+        body["response_format"] = _write_output(request.output, quirks, wishes)
     if request.max_tokens is not None:
         body[quirks.max_tokens_field] = request.max_tokens
     if request.stop:
         body["stop"] = request.stop
     for name in (
-        "parallel_tool_calls", "temperature", "top_p", "seed", "n", "presence_penalty", "frequency_penalty",
-        "logprobs", "top_logprobs", "user",
+        "parallel_tool_calls", "temperature", "top_p", "n", "presence_penalty", "frequency_penalty", "logprobs",
+        "top_logprobs", "user",
     ):  # fmt: skip
         value = getattr(request, name)
         if value is not None:
             body[name] = value
+    if request.seed is not None:
+        body[quirks.seed_field] = request.seed
     _write_reasoning(request.reasoning, body, wishes)
     if request.top_k is not None:
         if quirks.top_k:
@@ -361,8 +381,10 @@ def _write_choice(choice: ToolChoice) -> str | dict[str, Any]:
     return choice.mode
 
 
-def _write_output(output: JsonOutput) -> dict[str, Any]:
-    if output.schema is None:
+def _write_output(output: JsonOutput, quirks: Quirks, wishes: Wishes) -> dict[str, Any]:
+    if output.schema is not None and not quirks.json_schema:
+        wishes.cannot("a JSON schema for the answer", "describe it in the prompt and ask for any JSON")
+    if output.schema is None or not quirks.json_schema:
         return {"type": "json_object"}
     schema: dict[str, Any] = {"name": output.name or "answer", "schema": output.schema}
     if output.description is not None:

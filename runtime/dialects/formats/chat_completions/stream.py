@@ -8,10 +8,10 @@ however plausible its last sentence.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from .....actors.faults import FaultClass
 from ....canon import (
@@ -38,13 +38,20 @@ from ....canon import (
 )
 from ....wire.sse import OversizedEvent, SSEDecoder
 from ...base import VendorFault
+from ...untrusted import Unreadable, read_json, reader_of
 from . import FORMAT
 from .faults import in_stream
 from .quirks import Quirks
-from .reply import FINISHES, OUTGOING_FINISHES, from_object, read_content
+from .reply import FINISHES, MOST_CHOICES, OUTGOING_FINISHES, from_object, read_content
 from .usage import read_usage, write_usage
 
 __all__ = ["Reader", "Writer"]
+
+
+_MOST_CALLS = 1024
+"""Tool calls of one answer."""
+_LONGEST_ID = 1024
+"""Characters of a call's id: ids are remembered as long as the stream lasts."""
 
 
 class _Function(Struct, gc=False):
@@ -53,8 +60,8 @@ class _Function(Struct, gc=False):
 
 
 class _Call(Struct):
-    index: int | None = None
-    id: str | None = None
+    index: Annotated[int, Meta(ge=0, lt=_MOST_CALLS)] | None = None
+    id: Annotated[str, Meta(max_length=_LONGEST_ID)] | None = None
     function: _Function | None = None
 
 
@@ -71,7 +78,7 @@ class _Delta(Struct):
 
 
 class _Choice(Struct):
-    index: int = 0
+    index: Annotated[int, Meta(ge=0, lt=MOST_CHOICES)] = 0
     delta: _Delta | None = None
     finish_reason: str | None = None
     logprobs: Any = None
@@ -89,7 +96,7 @@ class _Chunk(Struct):
     x_groq: Any = None
 
 
-_decode = msgspec.json.Decoder(_Chunk).decode
+_read = reader_of(_Chunk)
 _BLANKS = b" \t\r\n"
 _MOST_JSON = 64 * 2**20
 
@@ -108,6 +115,7 @@ class Reader:
         self._open_choices: set[int] = set()
         self._ended_choices: set[int] = set()
         self._calls: dict[int, list[str]] = {}
+        self._most_calls = _MOST_CALLS
 
     @property
     def finished(self) -> bool:
@@ -156,16 +164,18 @@ class Reader:
 
     def _chunk(self, data: bytes, name: str | None, events: list[Event]) -> bool:
         """Add the events of one chunk; False when it ends the stream."""
-        if not data:
-            return True
         try:
-            chunk = _decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return not data or self._read_chunk(data, name, events)
+        except Unreadable as error:
             self._fail(events, FaultClass.MALFORMED, f"a chunk cannot be read: {error}")
             return False
-        if chunk.error or name == "error":
+
+    def _read_chunk(self, data: bytes, name: str | None, events: list[Event]) -> bool:
+        chunk = _read(data)
+        error = chunk.error or (read_json(data) if name == "error" else None)
+        if error or name == "error":
             self._finished = True
-            events.append(Failed(in_stream(chunk.error or msgspec.json.decode(data))))
+            events.append(Failed(in_stream(error)))
             return False
         if not self._opened and (chunk.choices or chunk.usage):
             self._opened = True
@@ -241,6 +251,9 @@ class Reader:
             number = len(known) if begins and call.id not in known else max(0, len(known) - 1)
         first = number >= len(known)
         if first:
+            self._most_calls -= number + 1 - len(known)
+            if self._most_calls < 0:
+                raise Unreadable(f"more than {_MOST_CALLS} tool calls")
             known += [""] * (number - len(known)) + [call.id or f"call_{index}_{number}"]
         arguments = function.arguments
         if not isinstance(arguments, str):
@@ -270,11 +283,11 @@ class Reader:
     def _whole(self, body: bytes, events: list[Event]) -> None:
         """A whole answer where a stream was asked for."""
         try:
-            raw = msgspec.json.decode(body)
+            raw = read_json(body)
             completion = from_object(raw if isinstance(raw, dict) else {})
         except VendorFault as refusal:
             events.append(Failed(refusal.fault))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except Unreadable as error:
             self._fail(events, FaultClass.TRUNCATED, f"the answer cannot be read: {error}")
         else:
             events += events_of(completion)

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import msgspec
-
 from ....canon import Image, Message, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
+from ...untrusted import Unreadable, read_json
 from .config import takes_levels
 from .drops import Drops
 from .images import image_part
@@ -155,8 +154,8 @@ class _Writer:
         if not call.arguments.strip():
             return {}
         try:
-            arguments = msgspec.json.decode(call.arguments)
-        except (msgspec.MsgspecError, RecursionError):
+            arguments = read_json(call.arguments.encode())
+        except Unreadable:
             arguments = None
         if isinstance(arguments, dict):
             return arguments

@@ -14,16 +14,17 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ....canon import JsonOutput, Message, Opaque, Reasoning, Request, Text, Tool, ToolChoice
+from ...untrusted import MOST_OUTPUT
 from .names import camel_keys
 from .schema import json_schema
 from .turns import TurnReader
-from .wire import FORMAT
+from .wire import FORMAT, MOST_CANDIDATES
 
 __all__ = ["read"]
 
 
 def read(body: dict[str, Any], *, model: str) -> Request:
-    """The request in `body`; `model` is the one that the URL names.
+    """The request in `body`, as `untrusted.read_json` gives it; `model` is the one that the URL names.
 
     Raises `ValueError`, naming the field, where the body is not of this format.
     """
@@ -102,6 +103,10 @@ def _tool(fields: dict[str, Any]) -> Tool:
     parameters = fields.pop("parametersJsonSchema", None)
     if parameters is None:
         parameters = json_schema(fields.get("parameters"))
+    if description is not None and not isinstance(description, str):
+        raise ValueError(f"the description of the function {name!r} is not a text")
+    if parameters is not None and not isinstance(parameters, dict):
+        raise ValueError(f"the parameters of the function {name!r} are not an object")
     return Tool(name, description, parameters, extra={FORMAT: fields} if fields else None)
 
 
@@ -117,7 +122,7 @@ def _tool_choice(fields: dict[str, Any]) -> ToolChoice | None:
     choice: ToolChoice | None = None
     if mode in _MODES:
         choice = ToolChoice(_MODES[mode])  # type: ignore[arg-type]  # the table's words are the canon's
-    if mode == "ANY" and isinstance(names, list) and len(names) == 1:
+    if mode == "ANY" and isinstance(names, list) and len(names) == 1 and isinstance(names[0], str):
         choice = ToolChoice("named", names[0])
     elif calling and (mode not in _MODES or mode == "VALIDATED" or names):
         config["functionCallingConfig"] = calling
@@ -129,6 +134,9 @@ def _tool_choice(fields: dict[str, Any]) -> ToolChoice | None:
 # --- generationConfig ---------------------------------------------------------------------------
 
 _NUMBER: Final = (int, float)
+_LARGEST: Final = 2**63 - 1
+_BOUNDS: Final = {"max_tokens": MOST_OUTPUT, "n": MOST_CANDIDATES}
+"""Bounds from 1 of what tokens are reserved by; a number beyond is left in its place, for the vendor to refuse."""
 _PLAIN: Final[tuple[tuple[str, str, type | tuple[type, ...]], ...]] = (
     ("maxOutputTokens", "max_tokens", int),
     ("temperature", "temperature", _NUMBER),
@@ -148,10 +156,11 @@ def _plain(config: dict[str, Any]) -> dict[str, Any]:
     said: dict[str, Any] = {}
     for field, name, kind in _PLAIN:
         value = config.get(field)
-        if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+        number = isinstance(value, int | float) and not isinstance(value, bool) and _sane(name, value)
+        if isinstance(value, kind) and (kind is bool or number):
             said[name] = config.pop(field)
     top_k = said.get("top_k")
-    if isinstance(top_k, float) and top_k.is_integer():
+    if isinstance(top_k, float):
         said["top_k"] = int(top_k)
     stops = config.get("stopSequences")
     if isinstance(stops, list) and all(isinstance(stop, str) for stop in stops):
@@ -159,21 +168,38 @@ def _plain(config: dict[str, Any]) -> dict[str, Any]:
     return said
 
 
+def _sane(name: str, value: float) -> bool:
+    """Whether a number is one that the rest of the house can calculate with."""
+    if name in _BOUNDS:
+        return 1 <= value <= _BOUNDS[name]
+    return -_LARGEST <= value <= _LARGEST and (name != "top_k" or float(value).is_integer())
+
+
 def _output(config: dict[str, Any]) -> JsonOutput | None:
     if config.get("responseMimeType") != "application/json":
         return None
     del config["responseMimeType"]
     schema = config.pop("responseJsonSchema", None)
-    return JsonOutput(schema if schema is not None else json_schema(config.get("responseSchema")))
+    if schema is None:
+        schema = json_schema(config.get("responseSchema"))
+    if schema is not None and not isinstance(schema, dict):
+        raise ValueError("the schema of the response is not an object")
+    return JsonOutput(schema)
 
 
 def _reasoning(config: dict[str, Any]) -> Reasoning | None:
     thinking = camel_keys(_object(config.pop("thinkingConfig", None), "thinkingConfig"))
-    level = thinking.pop("thinkingLevel", None)
+    level, budget, include = (
+        thinking.pop(name, None) for name in ("thinkingLevel", "thinkingBudget", "includeThoughts")
+    )
+    if budget is not None and (type(budget) is not int or not -_LARGEST <= budget <= _LARGEST):
+        raise ValueError("thinkingConfig.thinkingBudget is not a whole number")
+    if include is not None and not isinstance(include, bool):
+        raise ValueError("thinkingConfig.includeThoughts is not true or false")
     reasoning = Reasoning(
         effort=level.lower() if isinstance(level, str) and level != "THINKING_LEVEL_UNSPECIFIED" else None,
-        budget_tokens=thinking.pop("thinkingBudget", None),
-        include=thinking.pop("includeThoughts", None),
+        budget_tokens=budget,
+        include=include,
     )
     if thinking:
         config["thinkingConfig"] = thinking

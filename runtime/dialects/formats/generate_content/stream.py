@@ -56,6 +56,9 @@ __all__ = ["EVENT_LIMIT", "StreamDecoder"]
 EVENT_LIMIT: Final = 1 << 20
 """Default bound of one event or one element of the JSON array, in bytes."""
 
+_MOST_METADATA: Final = 64
+"""Values of metadata that are remembered, so that their repetition is not told again; each is at most an event."""
+
 _BLANK: Final = b" \t\r\n\xef\xbb\xbf"
 
 
@@ -78,7 +81,7 @@ class StreamDecoder:
     """
 
     __slots__ = (
-        "_blocked", "_candidates", "_ids", "_limit", "_metadata", "_opened", "_over", "_splitter", "_usage",
+        "_blocked", "_candidates", "_ids", "_limit", "_metadata", "_opened", "_over", "_splitter", "_told", "_usage",
     )  # fmt: skip
 
     def __init__(self, rng: Random, limit: int = EVENT_LIMIT) -> None:
@@ -90,6 +93,7 @@ class StreamDecoder:
         self._blocked: str | None = None
         self._usage: Usage | None = None
         self._metadata: dict[str, Any] = {}
+        self._told = 0
         self._over = False
 
     @property
@@ -215,10 +219,11 @@ class StreamDecoder:
                 if name not in CANDIDATE_FIELDS and value:
                     self._tell(candidate.metadata, name, value, index, events)
 
-    @staticmethod
-    def _tell(known: dict[str, Any], name: str, value: Any, index: int, events: list[Event]) -> None:
+    def _tell(self, known: dict[str, Any], name: str, value: Any, index: int, events: list[Event]) -> None:
         if known.get(name) != value:
-            known[name] = value
+            self._told += name not in known
+            if name in known or self._told <= _MOST_METADATA:
+                known[name] = value
             events.append(OpaqueDelta(FORMAT, {name: value}, index, content=False))
 
     def _part(self, raw: dict[str, Any], candidate: _Candidate, index: int, events: list[Event]) -> None:

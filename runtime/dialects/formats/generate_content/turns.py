@@ -53,7 +53,7 @@ class TurnReader:
 
     def _part(self, item: dict[str, Any]) -> Part:
         fields = camel_keys(item)
-        signature = fields.pop("thoughtSignature", None)
+        signature = _text(fields.pop("thoughtSignature", None), "thoughtSignature")
         thought = fields.pop("thought", False)
         if isinstance(fields.get("text"), str):
             text = fields.pop("text")
@@ -73,6 +73,7 @@ class TurnReader:
         name, call_id, args = call.pop("name", None), call.pop("id", None), call.pop("args", {})
         if call or not isinstance(name, str) or not isinstance(args, dict):
             return Opaque(FORMAT, item)
+        call_id = _text(call_id, "functionCall.id")
         if not call_id:
             call_id = self._make_id()
             self._open.append((name, call_id))
@@ -92,6 +93,7 @@ class TurnReader:
             result["response"] = response
         if result:
             fields["functionResponse"] = result
+        call_id = _text(call_id, "functionResponse.id")
         return ToolResult(call_id or self._answered(name), text, name, is_error, _extra(fields))
 
     def _answered(self, name: str) -> str:
@@ -104,6 +106,12 @@ class TurnReader:
     def _make_id(self) -> str:
         self._made += 1
         return f"{MADE_ID}{self._made}"
+
+
+def _text(value: object, name: str) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise ValueError(f"{name} is not a text")
 
 
 def _extra(fields: dict[str, Any]) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from ....canon import FinishReason, Opaque, Part, Text, Thinking, ToolCall, Usage
+from ...untrusted import Unreadable, reader_of, token_count
 
 __all__ = [
     "CANDIDATE_FIELDS",
@@ -76,7 +77,7 @@ class Chunk(Struct, frozen=True, rename="camel"):
     error: Any = None
 
 
-_decoder: Final[msgspec.json.Decoder[Chunk | list[Chunk]]] = msgspec.json.Decoder(Chunk | list[Chunk])
+_read: Final[Callable[[bytes], Chunk | list[Chunk]]] = reader_of(Chunk | list[Chunk])  # type: ignore[arg-type]
 
 
 def decode_chunk(data: bytes) -> Chunk:
@@ -85,8 +86,8 @@ def decode_chunk(data: bytes) -> Chunk:
     Raises `MalformedAnswer` for what is not JSON, not UTF-8 or of other types than this format has.
     """
     try:
-        chunk = _decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        chunk = _read(data)
+    except Unreadable as error:
         raise MalformedAnswer(str(error)) from error
     if isinstance(chunk, list):
         if len(chunk) != 1:
@@ -116,10 +117,14 @@ METADATA_FIELDS: Final = frozenset(
 """Fields of an answer that are never a part of a message, though they travel as opaque ones."""
 
 
+MOST_CANDIDATES: Final = 128
+"""Candidates of one answer; `candidateCount` ends far below."""
+
+
 def candidate_index(candidate: dict[str, Any], position: int) -> int:
     """The candidate's number; where it is left out, its position says it."""
     index = candidate.get("index")
-    return index if type(index) is int and index >= 0 else position
+    return index if type(index) is int and 0 <= index < MOST_CANDIDATES else position
 
 
 def candidate_parts(candidate: dict[str, Any]) -> list[dict[str, Any]]:
@@ -267,10 +272,10 @@ def usage_of(usage: UsageMetadata) -> Usage | None:
     if prompt is None and output is None and thoughts is None and tools is None:
         return None
     return Usage(
-        input_tokens=(prompt or 0) + (tools or 0),
-        output_tokens=(output or 0) + (thoughts or 0),
-        cache_read_tokens=usage.cached_content_token_count or 0,
-        reasoning_tokens=thoughts or 0,
+        input_tokens=token_count(prompt) + token_count(tools),
+        output_tokens=token_count(output) + token_count(thoughts),
+        cache_read_tokens=token_count(usage.cached_content_token_count),
+        reasoning_tokens=token_count(thoughts),
         audio_input_tokens=_audio(usage.prompt_tokens_details),
         audio_output_tokens=_audio(usage.candidates_tokens_details),
     )
@@ -279,7 +284,7 @@ def usage_of(usage: UsageMetadata) -> Usage | None:
 def _audio(details: list[ModalityCount] | None) -> int:
     if not details:
         return 0
-    return sum([count.token_count or 0 for count in details if count.modality in ("AUDIO", 4)])
+    return token_count(sum([count.token_count or 0 for count in details if count.modality in ("AUDIO", 4)]))
 
 
 def created_at(time: str | None) -> int:

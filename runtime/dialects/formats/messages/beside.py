@@ -102,17 +102,18 @@ def told_at_end(payloads: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """The fields of a whole answer that its opaque payloads tell."""
     fields: dict[str, Any] = {}
     for payload in payloads:
-        if payload.get("type") == "message_delta":
+        # A block of an answer may bear the type of an event, and be of any other shape.
+        delta, usage = payload.get("delta") or {}, payload.get("usage") or {}
+        if payload.get("type") == "message_delta" and isinstance(delta, dict) and isinstance(usage, dict):
             fields |= {name: value for name, value in payload.items() if name not in ("type", "delta")}
-            fields |= payload.get("delta") or {}
+            fields |= delta
     return fields
 
 
 def payload_of(part: Part) -> dict[str, Any] | None:
     """The payload of a part that is an event told beside the content; None for any other part."""
-    if isinstance(part, Opaque) and part.format == FORMAT and part.payload.get("type") in _EVENTS:
-        return part.payload
-    return None
+    kind = part.payload.get("type") if isinstance(part, Opaque) and part.format == FORMAT else None
+    return part.payload if isinstance(part, Opaque) and isinstance(kind, str) and kind in _EVENTS else None
 
 
 def collect(parts: list[Part], write: Callable[[Part], dict[str, Any] | None]) -> list[dict[str, Any]]:

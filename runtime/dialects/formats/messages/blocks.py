@@ -11,9 +11,8 @@ from base64 import b64encode
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
-import msgspec
-
 from ....canon import Image, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
+from ...untrusted import Unreadable, read_json
 from ...wishes import Wishes
 from . import FORMAT
 from .beside import collect
@@ -94,8 +93,8 @@ def _image(part: Image, wishes: Wishes) -> dict[str, Any] | None:
 
 def _call(part: ToolCall, wishes: Wishes) -> dict[str, Any] | None:
     try:
-        arguments = msgspec.json.decode(part.arguments.strip() or "{}")
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        arguments = read_json(part.arguments.strip().encode() or b"{}")
+    except (Unreadable, UnicodeError):
         arguments = None
     if not isinstance(arguments, dict):
         wishes.cannot(f"arguments of {part.name!r} that are not a JSON object")

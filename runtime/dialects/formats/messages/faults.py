@@ -12,6 +12,7 @@ from ...error_text import ErrorText, read_error, read_object
 from ...recognise import fault_of
 from ...recognise import in_stream as fault_in_stream
 from ...spellings.anthropic import ANTHROPIC
+from ...untrusted import Unreadable, read_json
 
 __all__ = ["TYPES", "in_stream", "recognise", "write"]
 
@@ -41,8 +42,8 @@ def _coded(error: ErrorText) -> ErrorText:
 def _request_id(body: bytes) -> str | None:
     """Proxies on the way lose the header; the body names the request too."""
     try:
-        raw = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raw = read_json(body)
+    except Unreadable:
         return None
     found = raw.get("request_id") if isinstance(raw, dict) else None
     return found if isinstance(found, str) else None

@@ -14,10 +14,10 @@ list of one text, between neighbouring turns of one role and one turn of both, a
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from ....canon import (
     Image,
@@ -32,6 +32,7 @@ from ....canon import (
     ToolResult,
 )
 from ...base import InvalidBody
+from ...untrusted import MOST_OUTPUT, Unreadable, read_json
 from . import FORMAT
 from .reply import read_block
 from .thinking import EFFORTS
@@ -59,14 +60,14 @@ class _Body(Struct):
     messages: list[dict[str, Any]]
     model: str | None = None
     mode: str | None = None
-    max_tokens: int | None = None
+    max_tokens: Annotated[int, Meta(le=MOST_OUTPUT)] | None = None
     system: str | list[dict[str, Any]] | None = None
     stream: bool | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: dict[str, Any] | None = None
     temperature: float | None = None
     top_p: float | None = None
-    top_k: int | None = None
+    top_k: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
     stop_sequences: list[str] | None = None
     metadata: dict[str, Any] | None = None
     thinking: dict[str, Any] | None = None
@@ -126,8 +127,8 @@ def read(body: bytes, model: str | None = None) -> ClientRequest:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        raw = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raw = read_json(body)
+    except Unreadable as error:
         raise InvalidBody(f"the body is not JSON: {error}") from error
     if not isinstance(raw, dict):
         raise InvalidBody("the body is not a JSON object")

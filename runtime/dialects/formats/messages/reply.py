@@ -29,6 +29,7 @@ from ....canon import (
     UsageReported,
 )
 from ...base import VendorFault
+from ...untrusted import Unreadable, read_json
 from . import FORMAT
 from .beside import call_fields, citation, collect, ending_of, next_text, payload_of, told_at_end
 from .blocks import own_fields
@@ -55,8 +56,8 @@ _TOP: Final = frozenset({"id", "type", "role", "model", "content", "stop_reason"
 def read(body: bytes) -> Completion:
     """A buffered answer. Raises `VendorFault` for an error in disguise, and for what is no answer at all."""
     try:
-        raw = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raw = read_json(body)
+    except Unreadable as error:
         raise _malformed(f"the answer is not JSON: {error}") from error
     if not isinstance(raw, dict):
         raise _malformed("the answer is not a JSON object")
@@ -258,8 +259,8 @@ def _write_thinking(part: Thinking) -> dict[str, Any] | None:
 
 def _input(call: ToolCall, *, cut: bool) -> dict[str, Any]:
     try:
-        found = msgspec.json.decode(call.arguments.strip() or "{}")
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        found = read_json(call.arguments.strip().encode() or b"{}")
+    except (Unreadable, UnicodeError):
         found = None
     if isinstance(found, dict):
         return found

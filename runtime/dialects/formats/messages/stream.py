@@ -10,10 +10,10 @@ that is no content (see `beside`). Citations are held until their block of text 
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from .....actors.faults import FaultClass
 from ....canon import (
@@ -30,6 +30,7 @@ from ....canon import (
 )
 from ....wire.sse import MAX_EVENT_BYTES, OversizedEvent, SSEDecoder
 from ...base import VendorFault
+from ...untrusted import Unreadable, read_json, reader_of
 from . import FORMAT
 from .beside import call_fields, citation, ending, next_text
 from .faults import in_stream
@@ -51,7 +52,7 @@ class _Delta(Struct):
 
 class _Event(Struct):
     type: str = ""
-    index: int = 0
+    index: Annotated[int, Meta(ge=0)] = 0
     delta: _Delta | None = None
     content_block: dict[str, Any] | None = None
     message: dict[str, Any] | None = None
@@ -83,15 +84,17 @@ class _Whole:
         if not self.pieces:
             return self.block
         try:
-            return {**self.block, "input": msgspec.json.decode("".join(self.pieces))}
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return {**self.block, "input": read_json("".join(self.pieces).encode())}
+        except Unreadable:
             return self.block
 
 
-_decode = msgspec.json.Decoder(_Event).decode
+_read = reader_of(_Event)
 _BLANKS: Final = b" \t\r\n\xef\xbb\xbf"
 _MOST_KEPT: Final = 64 * 2**20
 """Bytes of a stream that are kept at most, for blocks that are not whole yet or for an answer that is no stream."""
+_OVERHEAD: Final = 512
+"""Bytes that each piece of a block counts as beside its own, for the objects that it becomes."""
 _OF_A_CALL: Final = frozenset({"type", "id", "name", "input"})
 
 
@@ -130,7 +133,7 @@ class Reader:
         if not self._started:
             data = self._start(data, events)
         if self._json is not None:
-            if self._keep(len(data), events):
+            if self._keep(len(data), events, overhead=0):
                 self._json.append(data)
             return events
         try:
@@ -167,7 +170,7 @@ class Reader:
 
     def _one(self, data: bytes, events: list[Event]) -> None:
         try:
-            event = _decode(data)
+            event = _read(data)
             kind = event.type
             if kind == "content_block_delta":
                 if event.delta is not None:
@@ -185,7 +188,7 @@ class Reader:
             elif kind == "error" or event.error:
                 self._finished = True
                 events.append(Failed(in_stream(event.error)))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except Unreadable as error:
             self._fail(events, FaultClass.MALFORMED, f"an event cannot be read: {error}")
 
     def _open(self, message: dict[str, Any], events: list[Event]) -> None:
@@ -201,7 +204,7 @@ class Reader:
 
     def _message_delta(self, event: _Event, data: bytes, events: list[Event]) -> None:
         self._count(event.usage, events)
-        raw = msgspec.json.decode(data)
+        raw = read_json(data)
         others = {name: value for name, value in raw.items() if name not in ("type", "delta", "usage")}
         told = ending(raw.get("delta") or {}, beside_counts(event.usage), others)
         if told is not None:
@@ -269,7 +272,7 @@ class Reader:
             if delta.signature:
                 events.append(ThinkingDelta(signature=delta.signature, format=FORMAT, block=index))
         else:
-            self._other_delta(msgspec.json.decode(data)["delta"], index, len(data), events)
+            self._other_delta(read_json(data)["delta"], index, len(data), events)
 
     def _input(self, piece: str, index: int, events: list[Event]) -> None:
         block = self._blocks.get(index)
@@ -315,17 +318,17 @@ class Reader:
         elif block is not None:
             events.append(OpaqueDelta(FORMAT, block.whole()))
 
-    def _keep(self, size: int, events: list[Event]) -> bool:
+    def _keep(self, size: int, events: list[Event], *, overhead: int = _OVERHEAD) -> bool:
         """Count what is kept; False, and the end of the stream, when it is too much."""
-        self._kept += size
+        self._kept += size + overhead
         if self._kept > _MOST_KEPT:
             self._fail(events, FaultClass.OVERSIZED, f"more than {_MOST_KEPT} bytes would have to be kept")
         return not self._finished
 
     def _whole_answer(self, body: bytes, events: list[Event]) -> None:
         try:
-            raw = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raw = read_json(body)
+        except Unreadable as error:
             self._fail(events, FaultClass.TRUNCATED, f"the answer cannot be read: {error}")
             return
         self._finished = True

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ....canon import Usage
+from ...untrusted import token_count
 
 __all__ = ["beside_counts", "merge", "read_usage", "write_usage"]
 
@@ -29,7 +30,7 @@ def merge(before: dict[str, Any], later: Any) -> dict[str, Any]:
     """What is known after a later report: its fields replace those before it."""
     if not isinstance(later, dict):
         return before
-    return {**before, **{name: value for name, value in later.items() if value is not None}}
+    return {**before, **{name: later[name] for name in _COUNTS if later.get(name) is not None}}
 
 
 def read_usage(raw: dict[str, Any]) -> Usage:
@@ -75,5 +76,4 @@ def beside_counts(raw: Any) -> dict[str, Any]:
 
 
 def _count(raw: Any, name: str) -> int:
-    value = raw.get(name) if isinstance(raw, dict) else None
-    return value if isinstance(value, int) and value > 0 else 0
+    return token_count(raw.get(name)) if isinstance(raw, dict) else 0

@@ -1,0 +1,163 @@
+"""Two vendors for one request, and many requests at once."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+from llm_dispatcher.actors.machines.overload import Overload
+from llm_dispatcher.benchmarks.vendor import Delays, ErrorEvent, Script, Step, Stop
+from llm_dispatcher.runtime.overload import LoadMonitor
+from llm_dispatcher.runtime.process import resident_bytes
+
+from .measure import Figures, quantile
+from .outages import WELL
+from .world import World, hello, world
+
+__all__ = ["faulty", "hedge_race", "many_streams", "many_streams_on_sockets"]
+
+
+async def hedge_race(*, streamed: bool) -> Figures:
+    """Row 45. A becomes slow; B is asked, too; and both answer at the same moment, twenty times."""
+    figures, rounds = Figures(), 20
+    settings: dict[str, Any] = {
+        "hedging": {"share": 1.0, "dollars": 1000},
+        "retry": {"budget": 1.0},
+        "routes": [{"name": "quick", "targets": ["m"], "hedge": True}],
+    }
+    async with world({"a": Script(default=WELL), "b": Script(default=WELL)}, **settings) as here:
+        # So many are needed before it is known what is slow.
+        await here.load(20, 10, lambda _: hello(model="quick"), streamed=streamed)
+        wrong = late = 0
+        hedged = []
+        for _ in range(rounds):
+            # How long the hedge waits is what the last one waited: the same moment is found by asking twice.
+            delay = await _hedge_after(here, streamed=streamed)
+            here.vendors["a"].play(Script(default=Step(tokens=2, delay=Delays(before_head=delay + 0.05))))
+            call = await here.call(hello(model="quick"), streamed=streamed)
+            await trio.sleep(0.2)
+            hedged.append(len(call.attempts) == 2)
+            wrong += not call.ok or call.pieces != (2 if streamed else 0)
+            late += sum([len(vendor.meter.under_way) for vendor in here.vendors.values()])
+        figures.exactly("other than one answer", wrong, 0)
+        figures.at_least("rounds with both", sum(hedged), rounds * 0.8)
+        figures.exactly("losers under way 200 ms later", late, 0)
+        totals = here.dispatcher.statistics().totals
+        sent = here.attempts("a") + here.attempts("b")
+        figures.exactly("attempts not booked", sent - totals.attempts, 0)
+        figures.exactly("failures", totals.failed, 0)
+        figures.at_least("superseded", totals.superseded, sum(hedged))
+    return figures
+
+
+async def _hedge_after(here: World, *, streamed: bool) -> float:
+    """When B is asked for what A does not answer."""
+    here.vendors["a"].play(Script(default=Step(tokens=2, delay=Delays(before_head=30))))
+    begun = trio.current_time()
+    await here.call(hello(model="quick"), streamed=streamed)
+    return here.vendors["b"].history[-1].at - begun
+
+
+# --- many -----------------------------------------------------------------------------------------
+
+
+_SETTINGS: dict[str, Any] = {"policy": "round_robin", "timeouts": {"between_tokens": 10}}
+# The number of calls at once is not learned here: a chance overload among few would keep all others waiting.
+_TABLES: dict[str, Any] = {name: {"model": {"limits": {"adaptive": False}}} for name in "abc"}
+_DEADLINE = 300.0
+
+
+def faulty(tokens: int, between: float, seed: int) -> Script:
+    """A vendor of whose answers one in twenty goes wrong, in one of eight ways.
+
+    It never speaks of a limit: what a vendor says of its load is no chance, and is believed (see `limits`).
+    """
+    share = 0.05 / 8
+    stops = [Stop(after_tokens=tokens // 2, how=how) for how in ("eof", "reset", "stall", "end")]
+    rules = [
+        Step(error="server_error", chance=share),
+        Step(error="overloaded", chance=share),
+        Step(act="reset", chance=share),
+        Step(error_event=ErrorEvent(kind="server_error"), chance=share),
+        *[Step(tokens=tokens, delay=Delays(between=between), stop=stop, chance=share) for stop in stops],
+    ]
+    well = Step(tokens=tokens, delay=Delays(first_event=0.3, between=between))
+    return Script(seed=seed, rules=rules, default=well)
+
+
+async def many_streams(crowd: int) -> Figures:
+    """Row 46. A crowd of streams of a minute each, over three vendors; one attempt in twenty goes wrong."""
+    scripts = {name: faulty(12, 5.0, number) for number, name in enumerate("abc")}
+    async with world(scripts, _TABLES, **_SETTINGS) as here:
+        return await _wave(here, crowd, over=20.0)
+
+
+async def _wave(here: World, crowd: int, *, over: float) -> Figures:
+    """A crowd that comes within so many seconds. What comes out has to agree with the vendors' books."""
+    figures, rng = Figures(), random.Random(46)
+    here.calls.clear()
+    attempts, complete = _counted(here)
+
+    async def one(number: int) -> None:
+        await trio.sleep(rng.uniform(0, over))
+        await here.call(hello(user=f"user {number}", timeout=_DEADLINE))
+
+    async with trio.open_nursery() as nursery:
+        for number in range(crowd):
+            nursery.start_soon(one, number)
+    await here.rest()
+    attempts, complete = _counted(here)[0] - attempts, _counted(here)[1] - complete
+    answered = sum([call.ok for call in here.calls])
+    figures.exactly(
+        "streams that ended once", sum([call.ok != bool(call.error) for call in here.calls]), crowd
+    )
+    figures.at_most("longest", max(call.seconds for call in here.calls), _DEADLINE + 0.25, " s")
+    figures.exactly("complete to callers - to vendors", answered - complete, 0)
+    figures.at_most("attempts a request", attempts / crowd, 1.1)
+    figures.at_least("success", answered / crowd, 0.95)
+    known, unknown = here.booked
+    figures.at_least("booked and at most booked / billed", (known + unknown) / here.billed, 1.0)
+    return figures
+
+
+def _counted(here: World) -> tuple[int, int]:
+    """Attempts that the vendors have seen, and those that were answered whole."""
+    meters = [vendor.meter for vendor in here.vendors.values()]
+    return sum([meter.begun for meter in meters]), sum([meter.total.complete for meter in meters])
+
+
+@asynccontextmanager
+async def _lag_watched(lags: list[float]) -> AsyncIterator[None]:
+    """The event loop's lag goes to `lags`, second by second."""
+
+    class Noting(LoadMonitor):
+        def observe(self, lag: float, now: float) -> None:
+            lags.append(lag)
+            super().observe(lag, now)
+
+    monitor = Noting(Overload(), [], lag_limit=1.0, on_change=lambda _: None)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(monitor.run)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+async def many_streams_on_sockets(crowd: int, seconds: float) -> Figures:
+    """Row 46 at full size: over real sockets and in real time, the vendors in this very process."""
+    tokens = round(seconds)
+    scripts = {name: faulty(tokens, 1.0, number) for number, name in enumerate("abc")}
+    lags: list[float] = []
+    async with world(scripts, _TABLES, sockets=True, **_SETTINGS) as here, _lag_watched(lags):
+        first = await _wave(here, crowd, over=seconds / 3)
+        before = resident_bytes() or 0.0
+        second = await _wave(here, crowd, over=seconds / 3)
+        grown = (resident_bytes() or 0.0) - before
+    figures = Figures()
+    figures.include(first, "first wave: ")
+    figures.include(second, "second wave: ")
+    figures.at_most("memory more after the second than after the first", grown / 2**20, 10, " MiB")
+    figures.at_most("lag of the event loop, p99", quantile(lags, 0.99), 0.25, " s")
+    return figures
