@@ -12,7 +12,7 @@ import random
 from typing import Final
 
 from .gauge import Demand, Gauge
-from .machines.breaker import Permit, Refusal, State
+from .machines.breaker import Permit, State
 from .machines.bucket import Reserved, TooLong, reserve_all
 from .messages import Cause, Lease, Refused, Reserve, size_class
 from .vault import DeploymentState, Held, VendorState
@@ -39,21 +39,21 @@ class Granting:
         if deployment is None:
             return Refused(name, Cause.UNAVAILABLE, math.inf)
         opening = self._opening(deployment, message, now)
-        if isinstance(opening, Refused):
+        if not isinstance(opening, tuple):
             return opening
         earliest, trials = opening
         if not self._has_slots(deployment, now):
             self._state.owes_room = True
             return Refused(name, Cause.FULL, now)
         circuits = self._admit(deployment, message, now)
-        if isinstance(circuits, Refused):
+        if not isinstance(circuits, tuple):
             return circuits
         demand = self._demand(deployment, message, now)
         dimensions = deployment.account.dimensions(demand, now)
         split = len(dimensions)
         dimensions += deployment.own.dimensions(demand, now)
         taken = reserve_all(dimensions, earliest, message.patience - (earliest - now))
-        if isinstance(taken, TooLong):
+        if not isinstance(taken, Reserved):
             self._state.endpoint.release(circuits[0])
             deployment.breaker.release(circuits[1])
             return self._too_long(deployment, demand, taken, earliest, now)
@@ -100,10 +100,11 @@ class Granting:
         if late and State.HALF_OPEN in [circuit.state_at(now) for circuit in circuits]:
             return Refused(name, Cause.OPEN, now + deployment.breaker.settings.probe_retry)
         endpoint = circuits[0].admit(now, rng, panic=panic)
-        if isinstance(endpoint, Refusal):
+        # Asked for what it nearly always is: of a class that it is not, `isinstance` takes ten times as long.
+        if not isinstance(endpoint, Permit):
             return Refused(name, Cause.OPEN, endpoint.until)
         own = circuits[1].admit(now, rng, panic=panic)
-        if isinstance(own, Refusal):
+        if not isinstance(own, Permit):
             circuits[0].release(endpoint)
             return Refused(name, Cause.OPEN, own.until)
         probes = own.probe or endpoint.probe

@@ -61,11 +61,11 @@ class Vendor:
         match message:
             case Reserve():
                 return self._reserve(message, now)
-            case FirstContent():
-                self._settling.first_content(message, now)
             case Settle():
                 self._settling.settle(message, now)
                 self._tell_loads(now)
+            case FirstContent():
+                self._settling.first_content(message, now)
             case Network():
                 self._state.network_down = message.down
             case VendorReport():

@@ -82,6 +82,11 @@ class EventStream:
         return self._entered()[1].dropped
 
     @property
+    def more(self) -> bool:
+        """Whether the next event is there already: taking it neither waits nor fails."""
+        return bool(self._ready)
+
+    @property
     def reply(self) -> Reply | None:
         """The whole answer, once the last event has been taken; None before that and after an error."""
         attempt, journey = self._attempt, self._journey

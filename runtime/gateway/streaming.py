@@ -21,6 +21,8 @@ _HEADERS: Final[Headers] = [
 ]
 _LAST_WORDS: Final = 0.2
 """Seconds after a request's deadline that its error may take to be written."""
+_MOST_AT_ONCE: Final = 32_768
+"""Bytes that are gathered at most before they are sent."""
 
 
 class StreamWriter(Protocol):
@@ -47,12 +49,15 @@ async def deliver(events: EventStream, writer: StreamWriter, exchange: Exchange)
             farewell=lambda: writer.error(exchange.envelope(failure_of(stopping()))),
         )
         try:
+            gathered = bytearray()
             async for event in events:
-                piece = writer.write(event)
-                if piece:
+                gathered += writer.write(event)
+                # What came together goes on together, since the sending is what costs; nothing waits for more.
+                if gathered and (not events.more or len(gathered) >= _MOST_AT_ONCE):
                     writing = True
-                    await exchange.write(piece)
+                    await exchange.write(bytes(gathered))
                     writing = False
+                    gathered.clear()
         except DispatchError as error:
             # The body is left without its end, so that the connection closes: nobody can take this for a whole answer.
             await exchange.write(writer.error(exchange.envelope(failure_of(error))))

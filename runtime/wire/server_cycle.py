@@ -22,6 +22,13 @@ STATUS_LINES: Final = {
 }
 
 
+_OURS: Final = frozenset({b"connection", b"transfer-encoding", b"date"})
+"""Headers that are the server's to send, and not the application's."""
+_NAMES: Final[dict[bytes, bytes]] = {}
+_MOST_NAMES: Final = 1024
+"""Names that were looked at before, in lower case, and how many are remembered."""
+
+
 class ClientDisconnected(OSError):
     """The client has left; raised by `send`, as ASGI wants it."""
 
@@ -90,17 +97,8 @@ class Cycle:
         lines = [STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n".encode()]
         length = False
         for name, value in start.get("headers", ()):
-            if (
-                b"\n" in value
-                or b"\r" in value
-                or b"\0" in value
-                or b"\n" in name
-                or b"\r" in name
-                or b":" in name
-            ):
-                raise RuntimeError(f"the header {name!r} is not valid")
-            lowered = name.lower()
-            if lowered in (b"connection", b"transfer-encoding", b"date"):
+            lowered = _NAMES.get(name) or _lowered(name)
+            if lowered in _OURS:
                 continue
             length = length or lowered == b"content-length"
             lines.append(b"%b: %b\r\n" % (name, value))
@@ -120,9 +118,22 @@ class Cycle:
             lines.append(b"connection: close\r\n")
         elif self.head.version == "1.0":
             lines.append(b"connection: keep-alive\r\n")
-        lines.append(self._connection.server.common_headers())
-        return b"".join(lines)
+        head = b"".join(lines)
+        if not head.count(b"\r") == head.count(b"\n") == len(lines) or b"\0" in head:
+            # More line ends than lines: one value would have smuggled in another header, or another answer.
+            raise RuntimeError("the value of a header is not valid")
+        return head + self._connection.server.common_headers()
 
     def _awaits_continue(self) -> bool:
         """Whether the client was not told to send its body: nobody knows if it will, so nothing can follow."""
         return self._continue and not self._connection.parser.buffered
+
+
+def _lowered(name: bytes) -> bytes:
+    """The name of a header in lower case. RuntimeError for what is none."""
+    if b"\r" in name or b"\n" in name or b":" in name:
+        raise RuntimeError(f"the header {name!r} is not valid")
+    lowered = name.lower()
+    if len(_NAMES) < _MOST_NAMES:
+        _NAMES[name] = lowered
+    return lowered

@@ -14,7 +14,7 @@ from llm_dispatcher.runtime import Dispatcher
 from llm_dispatcher.runtime.gateway.app import EXTENSION, Gateway
 from trio.testing import MockClock
 
-from tests.fakes.scripted import ScriptedTransport, answer, config, status, stream
+from tests.fakes.scripted import Script, ScriptedTransport, answer, config, status, stream
 
 
 class Client:
@@ -191,3 +191,19 @@ async def test_attempts_are_told_so_that_nobody_stacks_his_own(autojump_clock: M
     transports = {"a": ScriptedTransport(status(503)), "b": ScriptedTransport(stream("hi"))}
     await client.run(config("a", "b"), transports)
     assert client.headers["x-dispatch-attempts"] == "2"
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_events_that_came_together_are_sent_together_and_others_are_not_kept_waiting(
+    autojump_clock: MockClock, together: bool
+) -> None:
+    script = stream("One ", "two ", "three")
+    opening, *words = script.pieces[:4]
+    rest = script.pieces[4:]
+    pieces = [opening, words[0], b"".join(words[1:])] if together else [opening, *words]
+    client = Client()
+    await client.run(config("a"), {"a": ScriptedTransport(Script(pieces=[*pieces, *rest], gap=1.0))})
+    said = [piece.count(b'"content":"') for piece in client.pieces]
+    assert [count for count in said if count] == ([1, 2] if together else [1, 1, 1])
+    contents = [event["choices"][0]["delta"].get("content", "") for event in client.events()]
+    assert "".join(contents) == "One two three"
