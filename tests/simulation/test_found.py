@@ -44,14 +44,12 @@ def endings(history: History) -> list[tuple[str, str | None]]:
     return [(each.how, each.code) for each in sorted(history.of(Ended), key=lambda each: each.request)]
 
 
-def test_who_leaves_the_line_before_a_limit_leaves_nothing_behind() -> None:
-    """The letters of those whose deadline had passed stayed parked for good."""
-    narrow = vendor(limits=Limits(requests=6, burst=0.05))
-    hurried = Behaviour(kind="gives up", after=3)
-    waiting = [client(number, 0.1, timeout=60.0, behaviour=hurried) for number in (2, 3)]
-    last = client(4, 0.2, timeout=60.0)
-    history = lived(narrow, clients=[client(1, 0.0), *waiting, last], total=60.0)
-    assert [how for how, _ in endings(history)] == ["complete", "left", "left", "complete"]
+def test_whose_deadline_passes_in_line_leaves_nothing_behind() -> None:
+    """Their letters stayed parked for good."""
+    slow = vendor(Step(delay=Delays(first_event=8.0)), limits=Limits(concurrent=1))
+    waiting = [client(number, 0.1, timeout=2.0) for number in (2, 3)]
+    history = lived(slow, clients=[client(1, 0.0), *waiting])
+    assert endings(history) == [("complete", None), *[("error", "deadline_exceeded")] * 2]
 
 
 def test_an_overload_told_within_an_answer_may_have_been_billed() -> None:
