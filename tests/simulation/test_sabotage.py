@@ -37,8 +37,8 @@ def _clients() -> Iterator[Client]:
             most=40,
             timeout=rng.choice([1.0, 8.0, 8.0]),
             tenant="tenant-0",
-            library=rng.random() < 0.4,
-            behaviour=rng.choice(kinds),
+            library=number % 3 == 0,
+            behaviour=kinds[number % len(kinds)],
         )
 
 
