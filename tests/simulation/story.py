@@ -47,6 +47,8 @@ class Limits(Table, frozen=True, kw_only=True):
     burst: float = 0.1
     """The share of them that may come at once."""
     tokens: int | None = None
+    strict: bool = False
+    """Whether the house reserves the longest answer that may come, and not what is usual."""
     concurrent: int | None = None
 
 
@@ -228,6 +230,7 @@ class _Teller:
             requests=rng.choice([None, 20, 60, 200]),
             burst=rng.choice([0.05, 0.1, 0.5]),
             tokens=rng.choice([None, None, 4000, 20000]),
+            strict=rng.random() < 0.3,
             concurrent=rng.choice([None, None, 2, 10]),
         )
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 import msgspec
 import trio
 from llm_dispatcher.actors.gauge import Gauge
+from llm_dispatcher.actors.limits import Demand
 from llm_dispatcher.actors.mailbox import Mailbox
 from llm_dispatcher.actors.messages import FirstContent, Lease, NoLease, Outcome, Route, Settle
 from llm_dispatcher.actors.vault import VendorState
@@ -288,7 +289,7 @@ class WatchedDispatcher(Dispatcher):
                 probe=answer.probe,
                 desperate=answer.desperate,
                 input=0.0 if demand is None else demand.input,
-                output=0.0 if demand is None else min(demand.output_expected, demand.output_most),
+                output=0.0 if demand is None else _output(demand),
             )
         )
 
@@ -364,6 +365,11 @@ def _gauges(state: VendorState, now: float) -> dict[str, dict[str, float]]:
     found: dict[str, Gauge] = {f"account {name}": gauge for name, gauge in state.accounts.items()}
     found |= {name: each.own for name, each in state.deployments.items()}
     return {name: _gauge(gauge, now) for name, gauge in found.items()}
+
+
+def _output(demand: Demand) -> float:
+    """The output that is reserved."""
+    return demand.output_most if demand.strict else min(demand.output_expected, demand.output_most)
 
 
 def _gauge(gauge: Gauge, now: float) -> dict[str, float]:

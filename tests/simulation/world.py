@@ -152,7 +152,8 @@ def _limits(limits: Limits) -> dict[str, Any]:
         "tokens_per_minute": limits.tokens,
         "concurrent": limits.concurrent,
     }
-    return {name: value for name, value in found.items() if value is not None} | {"burst": limits.burst}
+    given = {name: value for name, value in found.items() if value is not None}
+    return given | {"burst": limits.burst, "strict": limits.strict}
 
 
 class Slices(random.Random):
