@@ -202,6 +202,8 @@ RIGHT: list[tuple[str, tuple[Record, ...]]] = [
     ("I4", tuple([but(each, key="k2") if isinstance(each, Attempted) else each for each in MANY[:12]])),
     # A connection that had gone stale is replaced for free.
     ("I5", (but(GRANTED, permit=6), but(SETTLED, permit=6, fault="stale_connection"), *GOOD)),
+    # A lease that was slept through and given back was no attempt.
+    ("I5", (but(GRANTED, permit=6), but(SETTLED, permit=6, fault="local", sent=False), *GOOD)),
     # Before the first content everything may be tried again, and what is not streamed has no first content.
     ("I6", (but(SECOND, at=0.4), *GOOD)),
     ("I6", (SECOND, *changed(STARTED, stream=False))),

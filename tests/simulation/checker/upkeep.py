@@ -61,7 +61,7 @@ def _counted(mine: list[Leased]) -> list[Leased]:
 
 
 def _unasked(settled: Settled) -> bool:
-    return not settled.sent and settled.fault in ("bad_request", "client_gone")
+    return not settled.sent and settled.fault in ("bad_request", "client_gone", "local")
 
 
 def bounded(story: Story, history: History) -> list[Violation]:
