@@ -44,7 +44,14 @@ from .money import Bill
 from .pace import Pace
 from .reply import AttemptRecord
 
-__all__ = ["Attempt"]
+__all__ = ["OVERSLEPT", "Attempt"]
+
+OVERSLEPT: Final = "overslept"
+"""The code of the fault of a lease that was not used in its time."""
+
+_LATE: Final = 0.5
+"""Seconds after its beginning that a lease may still be used. What limits promise depends on when requests are sent: after
+a standstill all that were to be spread over it would go out at once."""
 
 _LINGER: Final = 0.1
 """Seconds for which the end of a body is waited for after the vendor's last event, and for a connection to close."""
@@ -215,8 +222,14 @@ class Attempt:
 
         Raises `VendorFault`, or `Unsupported` before anything was sent. The caller's scope keeps the deadline.
         """
-        if self.lease.start_at > trio.current_time():
-            await trio.sleep_until(self.lease.start_at)
+        start_at = self.lease.start_at
+        if start_at > trio.current_time():
+            await trio.sleep_until(start_at)
+        if trio.current_time() > start_at + _LATE:
+            self.fault = Fault(
+                kind=FaultClass.LOCAL, message="its time to be sent was missed", code=OVERSLEPT
+            )
+            raise VendorFault(self.fault)
         if not self._stream:
             await self._complete()
             return

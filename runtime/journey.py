@@ -16,7 +16,7 @@ import trio
 from ..actors.faults import Again, Consequence, FaultClass, consequence
 from ..actors.mailbox import ActorCrashed, MailboxClosed, MailboxFull
 from ..actors.messages import Lease, NoLease, Outcome, Route, Spent
-from .attempt import Attempt
+from .attempt import OVERSLEPT, Attempt
 from .canon import Completion, Fault, Request, Usage
 from .detached import DetachedAttempt
 from .errors import Busy, DeadlinePassed, DispatchError, NoVendor, error_for
@@ -249,7 +249,8 @@ class Journey:
 
     def judge(self, attempt: Attempt, fault: Fault) -> bool:
         """Whether another attempt may help after `fault`; the next `attempt` takes it into account."""
-        self._last_fault = fault
+        if fault.code != OVERSLEPT:
+            self._last_fault = fault
         name = attempt.deployment.name
         now = trio.current_time()
         self._again, self._again_at = None, 0.0
@@ -259,6 +260,10 @@ class Journey:
             self._made -= 1
             self._tried = (*self._tried, name)
             return self._unsuited < _MOST_UNSUITED
+        if fault.code == OVERSLEPT:
+            # Nothing was sent: the next lease is for a time that has not passed.
+            self._made -= 1
+            return now < self.deadline
         if self._free(fault):
             # Only once a request: who finds one connection stale finds others stale too, wherever it goes.
             self._fresh = True
@@ -279,7 +284,7 @@ class Journey:
 
     def _free(self, fault: Fault) -> bool:
         """Whether the vendor provably did not begin: the next attempt is then not counted, once a request."""
-        if fault.code == "unsupported_feature":
+        if fault.code in ("unsupported_feature", OVERSLEPT):
             return True
         return not self._fresh and consequence(fault.kind, fault.status).same is Again.ONCE_FREE
 
@@ -309,6 +314,8 @@ class Journey:
 
     def error(self) -> DispatchError:
         """What the caller is told when no attempt helped."""
+        if self._last_fault is None and trio.current_time() >= self.deadline:
+            return self.too_late()
         if self._last_fault is None:
             return NoVendor("the request was not attempted", code="no_vendor_available")
         return error_for(self._last_fault, self.attempts)

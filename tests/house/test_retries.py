@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 import trio
+from llm_dispatcher.actors.faults import FaultClass
 from llm_dispatcher.actors.machines.backoff import Backoff
 from llm_dispatcher.actors.messages import Headroom, Remaining
-from llm_dispatcher.runtime import Message, Request, errors
+from llm_dispatcher.runtime import Message, Request, TextDelta, errors
 from llm_dispatcher.runtime.canon import Fault
 from llm_dispatcher.runtime.dialects import Answer
 from llm_dispatcher.runtime.dialects.openai import OpenAI
@@ -19,7 +20,7 @@ from llm_dispatcher.runtime.wire.client_errors import StaleConnection
 from trio.testing import MockClock
 
 from tests.fakes.control import Leasing, Plane, plane
-from tests.fakes.scripted import Script, ScriptedTransport, answer, piece, status
+from tests.fakes.scripted import Script, ScriptedTransport, answer, piece, status, stream
 
 HELLO = Request(model="m", messages=[Message("user", "hello")])
 
@@ -180,3 +181,30 @@ async def test_what_the_answers_head_says_of_the_limits_reaches_the_vendors_acto
     assert refused.headroom == Headroom({"requests": Remaining(remaining=0.0)})
     assert served.headroom == Headroom({"requests": Remaining(remaining=7.0)})
     assert (refused.day_ends_at, served.day_ends_at) == (3600.0, None)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_who_slept_through_his_turn_gets_another_and_does_not_rush(
+    mock_clock: MockClock, streamed: bool
+) -> None:
+    a = ScriptedTransport(stream("hi") if streamed else answer("hi"))
+    async with (
+        plane({"retry": {"budget": 0.0, "floor": 0.0}}, Leasing(starts_in=5), a=a) as house,
+        trio.open_nursery() as nursery,
+    ):
+
+        async def ask() -> None:
+            if streamed:
+                async with house.stream(HELLO) as events:
+                    assert [event.text async for event in events if isinstance(event, TextDelta)] == ["hi"]
+            else:
+                assert (await house.send(HELLO)).text == "hi"
+
+        nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        mock_clock.jump(20)
+        await trio.testing.wait_all_tasks_blocked()
+        assert (len(a.sent), [each.start_at for each in house.leases]) == (0, [5, 25])
+        assert [(each.sent, each.fault) for each in house.settled] == [(False, FaultClass.LOCAL)]
+        mock_clock.jump(5)
+    assert len(a.sent) == 1

@@ -26,6 +26,8 @@ Format: TypeAlias = Literal["openai", "anthropic", "gemini"]
 JITTER: Final = 0.1
 """Seconds by which two requests may come closer together on their way to a vendor: one has to dial, or finds its vendor
 slow to accept it, and the other has a connection. The vendors' windows are shorter by it."""
+_LATE: Final = 0.5
+"""The same where the loop stands still: so late may be sent what was to be sent meanwhile."""
 OPEN_CAP: Final = 12.0
 QUARANTINE: Final = 15.0
 """In the simulated house: the longest time for which a circuit stays open, and of an actor's first quarantine."""
@@ -133,6 +135,8 @@ class Story(Table, frozen=True, kw_only=True):
     first_token: float = 10.0
     between_tokens: float = 5.0
     total: float = 40.0
+    jitter: float = JITTER
+    """See `JITTER`."""
     hold: float = 0.0
     """Seconds for which first contents are held back."""
     drains_at: float | None = None
@@ -163,6 +167,8 @@ class _Teller:
 
     def story(self) -> Story:
         rng = self.rng
+        jumps = self._jumps()
+        self.jitter = JITTER if all(each.wall for each in jumps) else JITTER + _LATE
         vendors = tuple([self._vendor(number) for number in range(rng.randint(2, 5))])
         served = [model for vendor in vendors for model in vendor.models]
         return Story(
@@ -172,7 +178,8 @@ class _Teller:
             vendors=vendors,
             clients=self._clients(sorted(set(served))),
             crashes=self._crashes([vendor.name for vendor in vendors]),
-            jumps=self._jumps(),
+            jumps=jumps,
+            jitter=self.jitter,
             heals_at=self.heals_at,
             well_at=self.well_at,
             capacity=rng.choice([4096, 16384, 65536]),
@@ -209,7 +216,7 @@ class _Teller:
             models=models,
             keys=keys,
             limits=limits,
-            script=self._script(keys, models, enforced(limits, spoken)),
+            script=self._script(keys, models, enforced(limits, spoken, self.jitter)),
             drains=rng.random() < 0.2,
         )
 
@@ -379,18 +386,18 @@ class _Teller:
         return tuple(found)
 
 
-def enforced(limits: Limits, format: Format) -> list[Limit]:
+def enforced(limits: Limits, format: Format, jitter: float) -> list[Limit]:
     """What the vendor enforces: what passes a bucket of this rate and burst in any minute, and no more."""
     found = []
     if limits.requests is not None:
         found.append(
-            Limit(what="requests", most=most_requests(limits, _WINDOW), per=_WINDOW - JITTER, scope="key")
+            Limit(what="requests", most=most_requests(limits, _WINDOW), per=_WINDOW - jitter, scope="key")
         )
     if limits.tokens is not None:
         # Only recorded, since estimates may fall short; and Gemini limits nothing but the input.
         what: Literal["tokens", "input_tokens"] = "input_tokens" if format == "gemini" else "tokens"
         found.append(
-            Limit(what=what, most=2 * limits.tokens, per=_WINDOW - JITTER, scope="key", enforce=False)
+            Limit(what=what, most=2 * limits.tokens, per=_WINDOW - jitter, scope="key", enforce=False)
         )
     if limits.concurrent is not None:
         found.append(Limit(what="concurrency", most=limits.concurrent, scope="key"))

@@ -10,7 +10,7 @@ from collections import defaultdict
 from typing import Final
 
 from ..history import Attempted, Audited, Crashed, Granted, History, Settled
-from ..story import JITTER, Format, Story, VendorPlan, most_requests
+from ..story import Format, Story, VendorPlan, most_requests
 from .violation import Leased, Violation, key_of, leases
 
 __all__ = ["limited", "remembered"]
@@ -43,8 +43,8 @@ def limited(story: Story, history: History) -> list[Violation]:
     plans = {each.name: each for each in story.vendors}
     for (vendor, key), group in sorted(arrived.items()):
         group.sort(key=_arrival)
-        found += _count_requests(plans[vendor], key, group)
-        found += _count_tokens(plans[vendor], key, group)
+        found += _count_requests(plans[vendor], key, group, story.jitter)
+        found += _count_tokens(plans[vendor], key, group, story.jitter)
     return found
 
 
@@ -52,14 +52,14 @@ def _arrival(lease: Leased) -> float:
     return 0.0 if lease.attempt is None else lease.attempt.at
 
 
-def _count_requests(plan: VendorPlan, key: str, group: list[Leased]) -> list[Violation]:
+def _count_requests(plan: VendorPlan, key: str, group: list[Leased], jitter: float) -> list[Violation]:
     if plan.limits.requests is None:
         return []
     times = [_arrival(lease) for lease in group]
     for window in _WINDOWS:
         most, first = most_requests(plan.limits, window), 0
         for last, at in enumerate(times):
-            while times[first] <= at - (window - JITTER):
+            while times[first] <= at - (window - jitter):
                 first += 1
             if last - first + 1 > most:
                 said = f"{last - first + 1} requests with {key} in {window:g} s, at most {most} may pass"
@@ -67,7 +67,7 @@ def _count_requests(plan: VendorPlan, key: str, group: list[Leased]) -> list[Vio
     return []
 
 
-def _count_tokens(plan: VendorPlan, key: str, group: list[Leased]) -> list[Violation]:
+def _count_tokens(plan: VendorPlan, key: str, group: list[Leased], jitter: float) -> list[Violation]:
     """Tokens in a window may exceed what the bucket lets pass by as much as they had been under-estimated, and no more."""
     if plan.limits.tokens is None:
         return []
@@ -77,7 +77,7 @@ def _count_tokens(plan: VendorPlan, key: str, group: list[Leased]) -> list[Viola
         for lease in group:
             used, known = _tokens(lease, plan.format)
             total, excused = total + used, excused + max(0.0, used - known)
-            while _arrival(group[first]) <= _arrival(lease) - (window - JITTER):
+            while _arrival(group[first]) <= _arrival(lease) - (window - jitter):
                 gone, thought = _tokens(group[first], plan.format)
                 total, excused = total - gone, excused - max(0.0, gone - thought)
                 first += 1

@@ -18,7 +18,7 @@ from ..history import (
     Started,
 )
 from ..story import Story
-from .violation import Violation, by_request, idle_callers, leases, standstill
+from .violation import Leased, Violation, by_request, idle_callers, leases, standstill
 
 __all__ = ["alive", "amplified", "bounded", "left_behind", "permits", "sound"]
 
@@ -35,14 +35,14 @@ def amplified(story: Story, history: History) -> list[Violation]:
     found = []
     retries = 0
     for request, mine in by_request(leases(history)).items():
-        counted = [each for each in mine if each.settled is None or not _is_free(each.settled)]
+        counted = _counted(mine)
         retries += max(0, len(counted) - 1)
         if len(counted) > _MOST_ATTEMPTS:
             found.append(
                 Violation("I5", counted[-1].granted_at, request, f"{len(counted)} attempts were made")
             )
         arrived = [each for each in mine if each.attempt is not None]
-        if len(arrived) > 2 * _MOST_ATTEMPTS:
+        if len(arrived) > _MOST_ATTEMPTS + 1:
             said = f"{len(arrived)} attempts arrived, free ones included"
             found.append(Violation("I5", arrived[-1].granted_at, request, said))
     requests = len(history.of(Started))
@@ -53,9 +53,15 @@ def amplified(story: Story, history: History) -> list[Violation]:
     return found
 
 
-def _is_free(settled: Settled) -> bool:
-    """An attempt that costs no retry: the vendor did not begin, or was never asked."""
-    return settled.fault in _FREE or (not settled.sent and settled.fault in ("bad_request", "client_gone"))
+def _counted(mine: list[Leased]) -> list[Leased]:
+    """Those that cost a retry, or the request itself: where the vendor was asked, but for one that it did not begin on."""
+    asked = [each for each in mine if each.settled is None or not _unasked(each.settled)]
+    first = next((each for each in asked if each.settled is not None and each.settled.fault in _FREE), None)
+    return [each for each in asked if each is not first]
+
+
+def _unasked(settled: Settled) -> bool:
+    return not settled.sent and settled.fault in ("bad_request", "client_gone")
 
 
 def bounded(story: Story, history: History) -> list[Violation]:
