@@ -61,3 +61,18 @@ def test_one_name_of_the_public_interface_does_not_import_the_others() -> None:
     imported = imported_by("from llm_dispatcher.runtime import Message")
     assert "llm_dispatcher.runtime.canon" in imported
     assert "llm_dispatcher.runtime.dispatcher" not in imported
+
+
+def test_the_service_starts_without_rich_and_can_import_it_afterwards() -> None:
+    program = (
+        "import sys\n"
+        "from llm_dispatcher.runtime.cli.common import without\n"
+        "with without('pygments', 'rich'):\n"
+        "    import llm_dispatcher.runtime.daemon\n"
+        "print(*sorted(sys.modules))\n"
+        "import rich.console"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    modules = found.stdout.split()
+    assert "llm_dispatcher.runtime.daemon" in modules
+    assert not [name for name in modules if name.startswith(("rich", "pygments"))]
