@@ -20,7 +20,7 @@ from llm_dispatcher.actors.vault import VendorState
 from llm_dispatcher.benchmarks.vendor import MemoryNetwork, Script, ScriptedVendor
 from llm_dispatcher.runtime import AttemptRecord, Dispatcher, Message, Reply, Request, errors
 from llm_dispatcher.runtime.canon import CONTENT_EVENTS
-from llm_dispatcher.runtime.wire.client import TrioTransport
+from llm_dispatcher.runtime.wire.client import ClientLimits, TrioTransport
 
 __all__ = ["HELLO", "Call", "NotAtRest", "World", "configuration", "hello", "world"]
 
@@ -31,6 +31,7 @@ DIALECTS = {"openai": ("openai", "/v1"), "anthropic": ("anthropic", "/v1"), "goo
 """Dialect -> the vendor's name for its format, and where that is served."""
 
 _HISTORY = 100_000
+_CONNECTIONS = ClientLimits(max_connections=5000)
 _SETTLING = 1.0
 """Seconds in which a world that is left may come to rest."""
 
@@ -260,7 +261,8 @@ async def world(
     given: dict[str, Any] = {name: (tables or {}).get(name, {}) for name in scripts}
     async with trio.open_nursery() as nursery:
         network = MemoryNetwork({f"{name}.test": each for name, each in vendors.items()}, nursery)
-        transports = {name: TrioTransport(dial=None if sockets else network.dial) for name in scripts}
+        dial = None if sockets else network.dial
+        transports = {name: TrioTransport(limits=_CONNECTIONS, dial=dial) for name in scripts}
         if sockets:
             given = {name: await _at_a_socket(vendors[name], table, nursery) for name, table in given.items()}
         async with Dispatcher.open(

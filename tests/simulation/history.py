@@ -96,11 +96,12 @@ class Booked(Record, frozen=True, kw_only=True):
     """The house told its statistics of an attempt, or (without a deployment) of a request's end without one.
 
     `cost` is what it booked and `ceiling` the most that it says the vendor may bill, in dollars; `exact`: by the vendor's
-    own report.
+    own report. `sent`: False if provably nothing was.
     """
 
     request: int
     deployment: str | None
+    sent: bool = True
     fault: str | None = None
     last: bool = False
     begun: float = 0.0

@@ -192,6 +192,7 @@ class WatchedDispatcher(Dispatcher):
         self.crashes = {}
         for crash in crashes:
             self.crashes.setdefault(crash.actor, []).append(crash)
+        self.sent: dict[tuple[int, str | None], bool] = {}
         self.peaks: dict[str, float] = {}
         self.mailboxes: dict[str, Mailbox[Any]] = {}
 
@@ -298,6 +299,7 @@ class WatchedDispatcher(Dispatcher):
             case FirstContent():
                 self.history.add(Content(at=now, request=request, vendor=vendor, permit=message.permit))
             case Settle():
+                self.sent[request, message.deployment] = message.sent
                 used = message.used
                 self.history.add(
                     Settled(
@@ -321,6 +323,8 @@ class WatchedDispatcher(Dispatcher):
                         at=now,
                         request=request,
                         deployment=message.deployment,
+                        # It was settled just before.
+                        sent=self.sent.pop((request, message.deployment), True),
                         fault=None if message.fault is None else message.fault.value,
                         last=message.last,
                         begun=now - message.seconds,

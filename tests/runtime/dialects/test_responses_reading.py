@@ -256,6 +256,7 @@ def test_thoughts_of_another_format_come_back_under_their_own_seal() -> None:
         (b'{"model":"m","input":[]}', "input"),
         (b'{"model":"m","input":7}', "input"),
         (b'{"model":"m","input":[{"role":"cat","content":"x"}]}', "input[0].role"),
+        (b'{"model":"m","input":[{"role":[],"content":"x"}]}', "input[0].role"),
         (b'{"model":"m","input":[{"role":"user","content":7}]}', "input[0].content"),
         (b'{"model":"m","input":[{"role":"user","content":["x"]}]}', "input[0].content[0]"),
         (b'{"model":"m","input":[{"role":"user","content":[{"type":"input_text"}]}]}', "input[0].content[0].text"),

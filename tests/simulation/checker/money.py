@@ -57,7 +57,7 @@ def _of_deployment(story: Story, entry: Booked, attempt: Attempted) -> bool:
     """Whether an entry is for the vendor, key and model of an attempt, and for something that can have arrived there."""
     deployment = entry.deployment or ""
     vendor, _, model = deployment.partition("#")[0].partition("/")
-    if (vendor, model) != (attempt.vendor, attempt.model) or entry.fault in ("connect", "tls"):
+    if (vendor, model) != (attempt.vendor, attempt.model) or not entry.sent:
         return False
     return key_of(story, deployment) == attempt.key
 

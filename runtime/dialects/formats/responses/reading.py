@@ -192,7 +192,7 @@ def _kind(item: dict[str, Any], path: str) -> str:
     if kind in (None, "message"):
         if role == "assistant":
             return "assistant"
-        if role not in _ROLES:
+        if not isinstance(role, str) or role not in _ROLES:
             known = ", ".join(sorted({"assistant", *_ROLES}))
             raise InvalidBody(f"{path}.role: {role!r} is none of {known}", f"{path}.role")
         return "said"
