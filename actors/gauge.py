@@ -47,6 +47,8 @@ _DAY: Final = 86_400.0
 _TOLD: Final = 600.0
 """Seconds after which a vendor that named its limits in answers counts as one that does not."""
 _MOST_AT_ONCE: Final = 100_000.0
+_FEW: Final = 20
+"""Calls at once that no single loss puts in question: what was open by chance in a quiet moment is no capacity."""
 _HORIZON: Final = 30 * _DAY
 """No closing, drain or debt lasts longer: what claims to is the trace of a crash."""
 _HEARD: Final = frozenset({"requests", "requests_per_day", "tokens", "input_tokens", "output_tokens"})
@@ -352,8 +354,8 @@ class Gauge:
 
     def _slots_in_use(self) -> ConcurrencyLimit:
         """Where no number is known, the calls that are open are the first estimate of the capacity: what TCP calls
-        the flight size (RFC 5681, section 3.1)."""
-        slots = ConcurrencyLimit(max(1, self.in_flight), maximum=_MOST_AT_ONCE)
+        the flight size (RFC 5681, section 3.1); of a few it says nothing."""
+        slots = ConcurrencyLimit(max(_FEW, self.in_flight), maximum=_MOST_AT_ONCE)
         slots.in_flight = self.in_flight
         return slots
 

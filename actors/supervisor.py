@@ -24,15 +24,15 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Literal, TypeAlias
 
-import structlog
 import trio
 from msgspec import Struct
 
+from .log import Log
 from .machines.restarts import Quarantine, RestartDelay, RestartWindow
 
 __all__ = ["Child", "ChildStatistics", "RestartsExhausted", "Supervisor"]
 
-log = structlog.get_logger("llm_dispatcher.supervisor")
+log = Log("llm_dispatcher.supervisor")
 
 
 class RestartsExhausted(Exception):

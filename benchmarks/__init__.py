@@ -4,4 +4,5 @@
 its own books.
 
 `python -m llm_dispatcher.benchmarks.hotpath` (or `make bench`): CPU time per request of the library and of the daemon.
+`python -m llm_dispatcher.benchmarks.pieces`: CPU time of single decisions, leases, letters and chunks.
 """

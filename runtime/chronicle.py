@@ -16,17 +16,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-import structlog
 import trio
 
 from ..actors.gauge import Gauge
+from ..actors.log import Log
 from ..actors.machines.breaker import State, Transition
 from ..actors.messages import Cause
 from ..actors.vault import VendorState
 
 __all__ = ["Chronicle"]
 
-log = structlog.get_logger("llm_dispatcher.circuits")
+log = Log("llm_dispatcher.circuits")
 
 _EVERY: Final = 1.0
 """Seconds between two looks."""

@@ -17,9 +17,9 @@ import signal
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
-import structlog
 import trio
 
+from ..actors.log import Log
 from ..actors.machines.overload import Overload
 from .config import Loaded, load
 from .config.schema import Server as ServerConfig
@@ -41,7 +41,7 @@ _OTHER_FILES: Final = 100
 _HARD_STOP: Final = 5.0
 """Seconds after the end of the drain at which what still runs is cancelled."""
 
-log = structlog.get_logger("llm_dispatcher.daemon")
+log = Log("llm_dispatcher.daemon")
 
 
 def run(

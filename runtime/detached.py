@@ -12,17 +12,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-import structlog
 import trio
 
 from ..actors.faults import FaultClass
+from ..actors.log import Log
 from .attempt import Attempt
 from .canon import Event, Fault
 from .dialects import VendorFault
 
 __all__ = ["Background", "DetachedAttempt"]
 
-log = structlog.get_logger("llm_dispatcher.detached")
+log = Log("llm_dispatcher.detached")
 
 MOST_DRAINING: Final = 32
 """Answers that are read on at once after their callers have left; those of further callers are broken off."""

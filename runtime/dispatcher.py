@@ -16,9 +16,9 @@ from types import TracebackType
 from typing import Any, Self, get_args
 
 import httpx
-import structlog
 import trio
 
+from ..actors.log import Log
 from ..actors.machines.backoff import Backoff
 from ..actors.machines.budget import ClassedBudget
 from ..actors.machines.fair_queue import FairQueueSettings, FairQueueStatistics
@@ -50,7 +50,7 @@ from .stream import EventStream
 
 __all__ = ["Dispatcher"]
 
-log = structlog.get_logger("llm_dispatcher.dispatcher")
+log = Log("llm_dispatcher.dispatcher")
 
 _MOST_OUTCOMES = 100_000
 """Outcomes that may wait for the statistics; further ones are dropped and counted."""

@@ -20,16 +20,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import structlog
 import trio
 from msgspec import Struct
 
+from ..actors.log import Log
 from ..actors.machines.overload import Overload
 from .process import memory_limit, resident_bytes
 
 __all__ = ["LoadMonitor", "LoopLag", "Signal", "memory_signal"]
 
-log = structlog.get_logger("llm_dispatcher.overload")
+log = Log("llm_dispatcher.overload")
 
 TICKS: Final = 40
 """A second."""

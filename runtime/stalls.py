@@ -14,12 +14,13 @@ from __future__ import annotations
 import math
 from typing import Final
 
-import structlog
 import trio
+
+from ..actors.log import Log
 
 __all__ = ["Stalls"]
 
-log = structlog.get_logger("llm_dispatcher.stalls")
+log = Log("llm_dispatcher.stalls")
 
 _EVERY: Final = 2.0
 _LATE: Final = 3.0

@@ -106,9 +106,13 @@ class _Levels:
         lows = self._lows
         low = math.inf
         for position in range(len(lows) - 1, -1, -1):
+            level = lows[position]
             if self._marks[position] > mark:
-                lows[position] = max(lows[position] - amount, 0.0)
-            low = lows[position] = min(lows[position], low)
+                level = max(level - amount, 0.0)
+            elif level <= low:
+                # Neither this one changes nor those before it, which are no higher.
+                return
+            low = lows[position] = min(level, low)
 
 
 class TokenBucket:

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from .common import config_option, fail_config
+from .common import config_option, fail_config, without
 
 __all__ = ["serve"]
 
@@ -40,8 +40,9 @@ def serve(config_path: str | None, host: str | None, port: int | None, log_level
       curl http://127.0.0.1:4000/v1/chat/completions -H 'content-type: application/json' \\
            -d '{"model": "auto", "messages": [{"role": "user", "content": "Hello"}]}'
     """
-    from ..config import ConfigError
-    from ..daemon import run
+    with without("pygments", "rich"):
+        from ..config import ConfigError
+        from ..daemon import run
 
     try:
         code = run(config_path, host=host, port=port, log_level=log_level)

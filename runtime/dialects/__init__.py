@@ -10,10 +10,12 @@ its tests. Third parties register theirs under the entry point group `llm_dispat
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import entry_points
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from .base import Answer, Built, Decoder, Dialect, Target, Unsupported, VendorFault
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 __all__ = [
     "DIALECTS",
@@ -44,7 +46,7 @@ ENTRY_POINTS: Final = "llm_dispatcher.dialects"
 
 def dialect_names() -> list[str]:
     """Every dialect that a configuration may name, built in or installed."""
-    return sorted({*DIALECTS, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+    return sorted({*DIALECTS, *_installed().names})
 
 
 def dialect_class(name: str) -> type[Dialect]:
@@ -53,8 +55,15 @@ def dialect_class(name: str) -> type[Dialect]:
         module, _, attribute = DIALECTS[name].partition(":")
         found: type[Dialect] = getattr(import_module(f".{module}", __name__), attribute)
         return found
-    for point in entry_points(group=ENTRY_POINTS):
+    for point in _installed():
         if point.name == name:
             loaded: type[Dialect] = point.load()
             return loaded
     raise KeyError(name)
+
+
+def _installed() -> EntryPoints:
+    """What third parties have registered. Reads about every package that is installed, which takes a while."""
+    from importlib.metadata import entry_points
+
+    return entry_points(group=ENTRY_POINTS)

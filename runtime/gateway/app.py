@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
-import structlog
 import trio
 
+from ...actors.log import Log
 from ..dialects.base import InvalidBody
 from ..dispatcher import Dispatcher
 from ..errors import DispatchError
@@ -31,7 +31,7 @@ from .styles import ANTHROPIC, OPENAI, Failure, Style, style_of_client
 
 __all__ = ["EXTENSION", "Gateway"]
 
-log = structlog.get_logger("llm_dispatcher.gateway")
+log = Log("llm_dispatcher.gateway")
 
 EXTENSION: Final = "llm_dispatcher.cancel_on_disconnect"
 """ASGI extension of a server that cancels the application when the client has left."""

@@ -5,6 +5,7 @@ scripted vendors, lets the fault happen under load, and returns its figures, eac
 test (`test_table`) and a line of what `make scenarios` prints.
 
 A tour: `measure` has figures and how a scenario is run; `world` the house, its vendors and the callers, nearly always in
-virtual time and over streams in memory; the scenarios are in `outages`, `limits`, `answers`, `streams`, `clients`,
-`crashes` and `clocks`, by what goes wrong, and `probes` has those for what no single request can show.
+virtual time and over streams in memory, and `front` the daemon's door to it; the scenarios are in `outages`, `limits`,
+`answers`, `streams`, `clients`, `crashes`, `clocks` and `crowds`, by what goes wrong, and `probes` has those for what no
+single request can show.
 """

@@ -14,6 +14,7 @@ from .measure import Case, Row
 __all__ = ["ROWS"]
 
 _BUSY = Script(default=Step(error="overloaded", delay=outages.SOON))
+_SLOWLY = Script(default=Step(error="server_error", delay=Delays(before_head=1.0)))
 _REFUSES = Script(connections=[ConnectionRule(act="refuse", delay=outages.ROUND_TRIP)])
 
 ROWS: tuple[Row, ...] = (
@@ -25,6 +26,11 @@ ROWS: tuple[Row, ...] = (
             Case(partial(outages.one_vendor_fails, Script(default=outages.FAILS)), "500", slow=True),
             Case(partial(outages.one_vendor_fails, _BUSY), "529", slow=True),
             Case(partial(outages.one_vendor_fails, _REFUSES), "refused", slow=True),
+            Case(
+                partial(outages.one_vendor_fails, _SLOWLY, round_trip=1.0, floor=5.0),
+                "500 after a second, with retry.floor = 5",
+                slow=True,
+            ),
         ),
     ),
     Row(

@@ -15,7 +15,6 @@ from llm_dispatcher.benchmarks.vendor import Delays, Script, Step, Stop, When
 from llm_dispatcher.runtime import attempt, journey
 from llm_dispatcher.runtime.dialects.formats.chat_completions.stream import Reader
 from llm_dispatcher.runtime.money import Bill, BillState
-from llm_dispatcher.runtime.wire.client import ResponseBody
 
 from .checker import check
 from .story import Behaviour, Client, Crash, Limits, Story, VendorPlan, enforced
@@ -165,13 +164,6 @@ def _linger_at_the_end(patch: Patch) -> None:
     patch.setattr(attempt.Attempt, "close", stubborn)
 
 
-def _keep_connections(patch: Patch) -> None:
-    async def careless(self: Any) -> None:
-        await trio.lowlevel.checkpoint()
-
-    patch.setattr(ResponseBody, "aclose", careless)
-
-
 SABOTAGE: list[tuple[Callable[[Patch], None], str]] = [
     (_forget_permits, "I9"),
     (_settle_twice, "I9"),
@@ -182,7 +174,6 @@ SABOTAGE: list[tuple[Callable[[Patch], None], str]] = [
     (_release_what_may_be_billed, "I3"),
     (_retry_without_end, "I5"),
     (_linger_at_the_end, "I1"),
-    (_keep_connections, "I8"),
 ]
 
 

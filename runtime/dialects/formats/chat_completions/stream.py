@@ -198,15 +198,8 @@ class Reader:
         self._open_choices.add(index)
         if choice.delta is not None:
             self._delta(choice.delta, index, events)
-        beside = {
-            name: value
-            for name, value in (
-                ("logprobs", choice.logprobs),
-                ("content_filter_results", choice.content_filter_results),
-            )
-            if value
-        }
-        if beside:
+        if choice.logprobs or choice.content_filter_results:
+            beside = _given(logprobs=choice.logprobs, content_filter_results=choice.content_filter_results)
             events.append(OpaqueDelta(FORMAT, beside, index, content=False))
         if choice.finish_reason and index not in self._ended_choices:
             self._ended_choices.add(index)
@@ -229,16 +222,10 @@ class Reader:
             self._call(call, index, events)
         if delta.function_call is not None:
             self._call(_Call(0, None, delta.function_call), index, events)
-        beside = {
-            name: value
-            for name, value in (
-                ("annotations", delta.annotations),
-                ("audio", delta.audio),
-                ("reasoning_details", delta.reasoning_details),
+        if delta.annotations or delta.audio or delta.reasoning_details:
+            beside = _given(
+                annotations=delta.annotations, audio=delta.audio, reasoning_details=delta.reasoning_details
             )
-            if value
-        }
-        if beside:
             events.append(OpaqueDelta(FORMAT, {"delta": beside}, index, content=bool(delta.audio)))
 
     def _call(self, call: _Call, index: int, events: list[Event]) -> None:
@@ -295,6 +282,10 @@ class Reader:
     def _fail(self, events: list[Event], kind: FaultClass, message: str) -> None:
         self._finished = True
         events.append(Failed(Fault(kind=kind, message=message)))
+
+
+def _given(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value}
 
 
 def events_of(completion: Completion) -> list[Event]:
