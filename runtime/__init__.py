@@ -35,9 +35,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .canon import (
+        Audio,
         Choice,
         Completion,
         Event,
+        File,
         Finished,
         Image,
         JsonOutput,
@@ -63,11 +65,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttemptRecord",
+    "Audio",
     "Choice",
     "Completion",
     "DispatchError",
     "Dispatcher",
     "Event",
+    "File",
     "Finished",
     "HouseRefused",
     "Image",
