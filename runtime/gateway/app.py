@@ -22,6 +22,7 @@ from . import admin
 from .admission import Admission
 from .chat import chat_completions
 from .count_tokens import count_tokens
+from .embeddings import embeddings
 from .failures import failure_of, headers_of
 from .http import BodyTooLarge, ClientGone, Exchange, Receive, Report, Scope, Send, encode
 from .messages import messages
@@ -43,6 +44,7 @@ ENDPOINTS: Final[dict[str, dict[str, Endpoint]]] = {
     "/v1/messages": {"POST": messages},
     "/v1/messages/count_tokens": {"POST": count_tokens},
     "/v1/responses": {"POST": responses},
+    "/v1/embeddings": {"POST": embeddings},
     "/v1/models": {"GET": admin.models},
     "/v1/stats": {"GET": admin.stats},
     "/v1/orders": {"POST": orders},
@@ -61,6 +63,7 @@ BELOW: Final[dict[str, dict[str, Endpoint]]] = {
 STYLES: Final[dict[str, Style]] = {
     "/v1/chat/completions": OPENAI,
     "/v1/responses": OPENAI,
+    "/v1/embeddings": OPENAI,
     "/v1/messages": ANTHROPIC,
     "/v1/messages/count_tokens": ANTHROPIC,
 }
