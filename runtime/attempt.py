@@ -121,7 +121,7 @@ class Attempt:
 
     def _most(self) -> Usage:
         model = self.deployment.model
-        return most_tokens(self._request, int(model.max_output or model.context))
+        return most_tokens(self._request, int(model.max_output or model.window))
 
     # --- the end ----------------------------------------------------------------------------
 

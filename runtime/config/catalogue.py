@@ -40,6 +40,7 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     console: str | None = None
     docs: str
     note: str | None = None
+    prices: str | None = None
 
     @property
     def api_key(self) -> str:

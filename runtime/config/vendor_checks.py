@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from .interpolation import Missing
 from .problems import Step, nearest
-from .schema import Config, Limits, Model, Price, Simulation, Timeouts, Vendor
+from .schema import Config, Limits, Model, Price, Rates, Simulation, Timeouts, Vendor
 from .serving import keys
 
 __all__ = ["Finding", "timeout_findings", "vendor_findings"]
@@ -235,7 +235,9 @@ def _model(steps: tuple[Step, ...], model: Model, before: list[Model]) -> Iterat
     if model.id == "":
         yield Finding((*steps, "id"), "is empty", "leave it out if the vendor uses the same name")
     if model.context == 0:
-        yield Finding((*steps, "context"), "a context of 0 holds no request", "leave it out for 128k")
+        yield Finding(
+            (*steps, "context"), "a context of 0 holds no request", "leave it out if you do not know it"
+        )
     if model.max_output == 0:
         yield Finding(
             (*steps, "max_output"), "a limit of 0 leaves no room for an answer", "leave it out for none"
@@ -248,8 +250,18 @@ def _model(steps: tuple[Step, ...], model: Model, before: list[Model]) -> Iterat
 
 
 def _price(steps: tuple[Step, ...], price: Price) -> Iterator[Finding]:
-    for name in price.__struct_fields__:
-        value = getattr(price, name)
+    yield from _rates(steps, price)
+    above = [tier.above for tier in price.tiers]
+    if above != sorted(set(above)):
+        remedy = "order them by `above`, the smallest first, each once"
+        yield Finding((*steps, "tiers"), "are out of order", remedy)
+    for number, tier in enumerate(price.tiers):
+        yield from _rates((*steps, "tiers", number), tier)
+
+
+def _rates(steps: tuple[Step, ...], rates: Rates) -> Iterator[Finding]:
+    for name in Rates.__struct_fields__:
+        value = getattr(rates, name)
         if value and not _CHEAPEST <= value <= _DEAREST:
             message = f"{value} dollars per million tokens cannot be meant"
             yield Finding((*steps, name), message, "write dollars per million tokens, such as 0.15")
