@@ -162,7 +162,17 @@ def test_models_lists_models_routes_and_modes_of_what_is_served(good: str) -> No
     result = run("models", "--config", good)
     rows = {line.split()[0]: line for line in result.stdout.splitlines()}
     assert result.exit_code == 0
-    assert rows["small"].split() == "small model 32k 1 2 acme/small (simulated) the configuration".split()
+    assert rows["small"].split() == [
+        "small",
+        "model",
+        "32k",
+        "1",
+        "2",
+        "acme/small",
+        "(simulated)",
+        "the",
+        "configuration",
+    ]
     assert rows["large"].split()[3:5] == ["?", "?"]
     assert rows["default"].split(maxsplit=2)[1:] == ["route", "priority: acme/large, acme/small"]
     assert rows["auto"].split()[1] == "mode"
