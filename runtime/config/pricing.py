@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from ..clock import wall_now
+from .addresses import is_nearby
 from .catalogue import catalogue
 from .price_list import PACKAGE, Known, PriceList, Unavailable, read_price_list
 from .schema import Config, Model, Vendor
@@ -79,6 +80,8 @@ def known_of(vendor: Vendor, model: Model, prices: PriceList, day: date) -> Know
 def _lacks(vendor: Vendor, served: bool) -> bool:
     if vendor.simulate is not None or vendor.prices == NOBODY:
         return False
+    if is_nearby(vendor.base_url) and vendor.prices is None and _row(vendor) is None:
+        return False
     if served:
         return any(model.price is None or model.context is None for model in vendor.models)
     return any(
@@ -88,16 +91,17 @@ def _lacks(vendor: Vendor, served: bool) -> bool:
 
 
 def _provider(vendor: Vendor, prices: PriceList) -> str | None:
-    if vendor.prices is not None:
-        return vendor.prices
-    entry = catalogue().get(vendor.catalogue or "") or catalogue().get(vendor.name)
-    if (
-        entry is not None
-        and entry.prices is not None
-        and (vendor.catalogue or vendor.base_url == entry.base_url)
-    ):
-        return entry.prices
-    return prices.whose(vendor.base_url)
+    return vendor.prices or _row(vendor) or prices.whose(vendor.base_url)
+
+
+def _row(vendor: Vendor) -> str | None:
+    """Whose list the vendor's row in the catalogue names."""
+    entry = catalogue().get(vendor.catalogue or vendor.name)
+    return (
+        None
+        if entry is None or (vendor.catalogue is None and entry.dialect != vendor.dialect)
+        else entry.prices
+    )
 
 
 def _completed(vendor: Vendor, prices: PriceList, day: date, sources: dict[str, str]) -> Vendor:

@@ -19,6 +19,7 @@ import httpx
 from msgspec import Struct
 
 from ..canon import Completion, Event, Fault, Request
+from ..credentials.base import Credentials
 
 __all__ = ["Answer", "Built", "Decoder", "Dialect", "InvalidBody", "Target", "Unsupported", "VendorFault"]
 
@@ -106,7 +107,7 @@ class Dialect(ABC):
     name: ClassVar[str]
     """As written in the configuration: `dialect = "openai"`."""
     format: ClassVar[str]
-    """The wire format: `chat_completions`, `messages`, `responses`, `generate_content`, `cohere_chat`."""
+    """The wire format: `chat_completions`, `messages`, `responses`, `generate_content`, `cohere_chat`, `converse`, `ollama_chat`."""
 
     def __init__(self, target: Target) -> None:
         """Raises `ValueError`, naming the option and the remedy, when `target` is not usable."""
@@ -123,6 +124,11 @@ class Dialect(ABC):
     @abstractmethod
     def decoder(self) -> Decoder:
         """A decoder for one streamed answer of status 200."""
+
+    def credentials(self) -> Credentials | None:
+        """What has to be put on every request at the way out; None where a key in a header is all. Called once for each
+        account, whose models share what it gives."""
+        return None
 
     @abstractmethod
     def fault(self, answer: Answer) -> Fault:

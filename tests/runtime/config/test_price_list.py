@@ -215,6 +215,7 @@ def test_without_a_list_costs_are_unknown_and_it_says_why(monkeypatch: pytest.Mo
         return None
 
     monkeypatch.setattr(price_list, "find_spec", absent)
+    monkeypatch.setattr(pricing, "read_price_list", read_price_list)
     with pytest.raises(Unavailable, match="pip install genai-prices"):
         read_price_list()
     config = load_mapping({"vendors": [vendor("openai", {"name": "gpt-6-luna"})]})
