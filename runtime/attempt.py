@@ -121,7 +121,7 @@ class Attempt:
 
     def _most(self) -> Usage:
         model = self.deployment.model
-        return self._operation.most(self._request, int(model.max_output or model.context))
+        return self._operation.most(self._request, int(model.max_output or model.window))
 
     # --- the end ----------------------------------------------------------------------------
 
@@ -380,6 +380,12 @@ class Attempt:
         self.bill.send()
         try:
             self._response = response = await self.deployment.transport.handle_async_request(request)
+        except VendorFault as refusal:
+            # Whoever puts credentials on had none: nothing was sent.
+            self._sent = False
+            self.bill.unsend()
+            self.fault = refusal.fault
+            raise
         except httpx.HTTPError as error:
             if unsent(error):
                 self._sent = False

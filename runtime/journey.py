@@ -321,7 +321,7 @@ class Journey:
             self._again, self._again_at = name, now + delay
             self._repeated.add(name)
         if fault.kind is FaultClass.CONTEXT_LENGTH:
-            self._larger_than = int(attempt.deployment.model.context)
+            self._larger_than = attempt.deployment.model.window
         return self._has_room() and now < self.deadline
 
     def _free(self, fault: Fault) -> bool:

@@ -13,9 +13,19 @@ from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
 
-from ..canon import File
+from ..canon import Audio, File, Image
 
-__all__ = ["AUDIO_WORDS", "PDF", "Data", "data_of_url", "data_url", "text_of", "told_as_text", "type_of_data"]
+__all__ = [
+    "AUDIO_WORDS",
+    "PDF",
+    "Data",
+    "data_of_url",
+    "data_url",
+    "inline_data",
+    "text_of",
+    "told_as_text",
+    "type_of_data",
+]
 
 PDF: Final = "application/pdf"
 
@@ -52,6 +62,16 @@ def data_of_url(url: str) -> Data | None:
     if ";base64" not in parameters.lower():
         content = b64encode(unquote_to_bytes(content)).decode()
     return Data(content, media_type or None)
+
+
+def inline_data(part: Image | File | Audio) -> Data | None:
+    """What travels with the request, and of which type; None for what is at an address."""
+    if part.data is not None:
+        return Data(part.data, part.media_type or type_of_data(part.data))
+    held = data_of_url(part.url or "")
+    if held is None:
+        return None
+    return Data(held.content, part.media_type or held.media_type or type_of_data(held.content))
 
 
 def data_url(content: str, media_type: str) -> str:

@@ -33,7 +33,7 @@ from ....canon import (
     ToolResult,
 )
 from ...base import InvalidBody
-from ...media import AUDIO_WORDS, PDF, data_of_url, data_url, told_as_text
+from ...media import AUDIO_WORDS, PDF, data_of_url, data_url, inline_data, told_as_text
 from ...untrusted import MOST_OUTPUT, Unreadable, read_json
 from ...wishes import Wishes
 from . import FORMAT
@@ -554,13 +554,12 @@ def _write_file(file: File, wishes: Wishes) -> dict[str, Any] | None:
     text = told_as_text(file)
     if text is not None:
         return {"type": "text", "text": text}
-    data = data_of_url(file.url or "")
-    content = file.data if data is None else data.content
-    if content is None:
+    held = inline_data(file)
+    if held is None:
         wishes.cannot("a document at a URL", "send its content")
         return None
-    media_type = file.media_type or (data and data.media_type) or PDF
-    told = {"filename": file.name or "document.pdf", "file_data": data_url(content, media_type)}
+    data = data_url(held.content, held.media_type or PDF)
+    told = {"filename": file.name or "document.pdf", "file_data": data}
     return {"type": "file", "file": told, **(file.extra or {}).get(FORMAT, {})}
 
 

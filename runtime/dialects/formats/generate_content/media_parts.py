@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 from ....canon import Audio, File, Image
-from ...media import data_of_url, type_of_data
+from ...media import Data, inline_data
 from .drops import Drops
 from .wire import FORMAT
 
@@ -44,26 +44,20 @@ def media_part(media: Image | File | Audio, drops: Drops) -> dict[str, Any]:
     """The part for what is not text. The media type of a URL is guessed from its suffix where none is given."""
     if isinstance(media, Image) and media.detail not in (None, "auto"):
         drops.refuse(f"image detail {media.detail!r}", "leave it out")
-    if media.data is not None:
-        part = _inline(media.data, media.media_type)
-    else:
-        part = _at_url(media.url or "", media.media_type)
+    held = inline_data(media)
+    part = _at_url(media.url or "", media.media_type) if held is None else _inline(held)
     own = (media.extra or {}).get(FORMAT)
     return {**part, **own} if isinstance(own, dict) else part
 
 
-def _inline(data: str, media_type: str | None) -> dict[str, Any]:
-    blob = {"data": data}
-    found = media_type or type_of_data(data)
-    if found:
-        blob["mimeType"] = found
+def _inline(held: Data) -> dict[str, Any]:
+    blob = {"data": held.content}
+    if held.media_type:
+        blob["mimeType"] = held.media_type
     return {"inlineData": blob}
 
 
 def _at_url(url: str, media_type: str | None) -> dict[str, Any]:
-    held = data_of_url(url)
-    if held is not None:
-        return _inline(held.content, media_type or held.media_type)
     file: dict[str, Any] = {"fileUri": url}
     suffix = _SUFFIX.search(url)
     guessed = media_type or (_TYPES.get(suffix.group(1).lower()) if suffix else None)

@@ -10,7 +10,7 @@ import re
 from typing import Any, Final
 
 from ....canon import Audio, File, Image, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
-from ...media import PDF, data_of_url, text_of, type_of_data
+from ...media import PDF, inline_data, text_of
 from ...untrusted import Unreadable, read_json
 from ...wishes import Wishes
 from . import FORMAT
@@ -69,21 +69,14 @@ def write_text(text: str, extra: dict[str, Any] | None = None) -> dict[str, Any]
 def _image(part: Image, wishes: Wishes) -> dict[str, Any] | None:
     if part.detail not in (None, "auto"):
         wishes.cannot(f"image detail {part.detail!r}", "leave it out")
-    data, media_type = part.data, part.media_type
-    if data is None:
-        held = data_of_url(part.url or "")
-        if held is None:
-            return {
-                "type": "image",
-                "source": {"type": "url", "url": part.url or ""},
-                **own_fields(part.extra),
-            }
-        data, media_type = held.content, media_type or held.media_type
-    media_type = media_type or type_of_data(data) or "unknown"
+    held = inline_data(part)
+    if held is None:
+        return {"type": "image", "source": {"type": "url", "url": part.url or ""}, **own_fields(part.extra)}
+    media_type = held.media_type or "unknown"
     if media_type not in _MEDIA:
         wishes.cannot(f"images of the type {media_type}", "send JPEG, PNG, GIF or WebP")
         return None
-    source = {"type": "base64", "media_type": media_type, "data": data}
+    source = {"type": "base64", "media_type": media_type, "data": held.content}
     return {"type": "image", "source": source, **own_fields(part.extra)}
 
 
@@ -91,18 +84,15 @@ def _document(part: File, wishes: Wishes) -> dict[str, Any] | None:
     block: dict[str, Any] = {"type": "document"}
     if part.name is not None:
         block["title"] = part.name
-    text, data, media_type = text_of(part), part.data, part.media_type
-    held = data_of_url(part.url or "") if data is None else None
-    if held is not None:
-        data, media_type = held.content, media_type or held.media_type
+    text, held = text_of(part), inline_data(part)
     if text is not None:
         source = {"type": "text", "media_type": "text/plain", "data": text}
-    elif data is None:
+    elif held is None:
         source = {"type": "url", "url": part.url or ""}
-    elif (media_type or type_of_data(data)) == PDF:
-        source = {"type": "base64", "media_type": PDF, "data": data}
+    elif held.media_type == PDF:
+        source = {"type": "base64", "media_type": PDF, "data": held.content}
     else:
-        wishes.cannot(f"documents of the type {media_type or 'unknown'}", "send PDF or text")
+        wishes.cannot(f"documents of the type {held.media_type or 'unknown'}", "send PDF or text")
         return None
     return {**block, "source": source, **own_fields(part.extra)}
 

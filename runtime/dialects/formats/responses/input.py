@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ....canon import Audio, File, Image, Message, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
-from ...media import AUDIO_WORDS, PDF, data_of_url, data_url, told_as_text
+from ...media import AUDIO_WORDS, PDF, data_url, inline_data, told_as_text
 from ...wishes import Wishes
 from . import FORMAT
 from .thoughts import write_thought
@@ -84,13 +84,12 @@ def _file(file: File) -> dict[str, Any]:
     if text is not None:
         return {"type": "input_text", "text": text}
     piece: dict[str, Any] = {"type": "input_file"}
-    held = data_of_url(file.url or "")
-    content = file.data if held is None else held.content
-    if content is None:
+    held = inline_data(file)
+    if held is None:
         piece["file_url"] = file.url or ""
     else:
-        media_type = file.media_type or (held and held.media_type) or PDF
-        piece |= {"filename": file.name or "document.pdf", "file_data": data_url(content, media_type)}
+        data = data_url(held.content, held.media_type or PDF)
+        piece |= {"filename": file.name or "document.pdf", "file_data": data}
     return {**piece, **own_fields(file.extra)}
 
 
