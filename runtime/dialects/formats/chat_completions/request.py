@@ -57,8 +57,8 @@ _Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 class _Body(Struct):
     """The fields with a canonical word, or of which the type matters."""
 
-    model: str
     messages: list[dict[str, Any]]
+    model: str | None = None
     mode: str | None = None
     stream: bool | None = None
     stream_options: dict[str, Any] | None = None
@@ -92,8 +92,11 @@ _ROLES: Final = ("assistant", "developer", "system", "tool", "user")
 _MESSAGE: Final = frozenset({"role", "content", "name", "tool_calls", "tool_call_id", "refusal"})
 
 
-def read(body: bytes) -> ClientRequest:
-    """A client's request. Raises `InvalidBody`, naming the field."""
+def read(body: bytes, model: str | None = None) -> ClientRequest:
+    """A client's request. `model` is the one that the URL names, if it does: it counts, whatever the body says.
+
+    Raises `InvalidBody`, naming the field.
+    """
     try:
         raw = read_json(body)
     except Unreadable as error:
@@ -106,6 +109,9 @@ def read(body: bytes) -> ClientRequest:
         message, _, path = str(error).partition(" - at `$.")
         param = path.rstrip("`") or None
         raise InvalidBody(f"{param}: {message}" if param else message, param) from error
+    named = model or fields.model
+    if not named:
+        raise InvalidBody("model: a model is needed", "model")
     if not fields.messages:
         raise InvalidBody("messages: at least one message is needed", "messages")
     extra = {name: value for name, value in raw.items() if name not in _KNOWN and value is not None}
@@ -116,7 +122,7 @@ def read(body: bytes) -> ClientRequest:
     stop = fields.stop
     return ClientRequest(
         Request(
-            model=fields.model,
+            model=named,
             messages=[
                 _read_message(each, f"messages[{index}]") for index, each in enumerate(fields.messages)
             ],
