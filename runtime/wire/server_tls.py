@@ -10,7 +10,6 @@ import os
 import ssl
 from typing import Final, NoReturn
 
-
 import structlog
 import trio
 
