@@ -35,6 +35,7 @@ __all__ = [
     "Route",
     "Rule",
     "Server",
+    "ServerTLS",
     "Simulation",
     "Streams",
     "Supervision",
@@ -384,11 +385,31 @@ class Overload(Table, frozen=True, kw_only=True):
     """The process's resident memory; if absent what its container, else the machine has."""
 
 
+class ServerTLS(Table, frozen=True, kw_only=True):
+    """TLS at the daemon's front door. The files are read anew within ten seconds when they change."""
+
+    certificate: str
+    """A PEM file: the daemon's own certificate, then those between it and the root."""
+    key: str | None = None
+    """A PEM file with its private key, without a passphrase; if absent, the key stands in the file of the certificate."""
+    client_ca: str | None = None
+    """A PEM file: only callers with a certificate of this authority are let in."""
+
+
 class Server(Table, frozen=True, kw_only=True):
     """The daemon's front door."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 4000
+    unix_socket: Annotated[str, Meta(min_length=1)] | None = None
+    """The path of a unix socket to listen at, in place of `host` and `port`."""
+    unix_socket_mode: Annotated[str, Meta(pattern="^[0-7]{3,4}$")] = "660"
+    """Permissions of its file, as `chmod` takes them: who may write to it may connect."""
+    backlog: Annotated[int, Meta(ge=1)] = 4096
+    """Connections that the kernel keeps waiting until they are accepted; it lowers this to its own limit."""
+    reuse_port: bool = False
+    """Let other daemons listen at the same address and port (SO_REUSEPORT): the kernel spreads connections over them."""
+    tls: ServerTLS | None = None
     max_body: ByteCount = ByteCount(16 * 2**20)
     max_connections: Annotated[int, Meta(ge=1)] = 10_000
     """For a further one the longest idle connection is closed."""
