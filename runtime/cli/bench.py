@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, TypeVar
 
 import click
 
@@ -145,6 +145,15 @@ def bench(**options: Any) -> None:
     Exit codes: 0, every objective was kept (without any: there were answers); 1, not so; 2, the command line or the
     configuration is wrong; 130, interrupted, with a report of what had been seen.
     """
+    try:
+        code = _bench(options)
+    except KeyboardInterrupt:
+        # While it was still being made ready: from the first request on, a run ends with a report.
+        _fail("interrupted before the first request", 130)
+    sys.exit(code)
+
+
+def _bench(options: dict[str, Any]) -> int:
     from ...benchmarks.load.choices import Conflict, Problem, chosen
 
     try:
@@ -156,8 +165,8 @@ def bench(**options: Any) -> None:
     report = _run(plan, opened, quiet=options["quiet"] or options["json_file"] == "-")
     _tell(report, options["json_file"], options["html_file"])
     if report.ending == "interrupted":
-        sys.exit(130)
-    sys.exit(0 if report.passed else 1)
+        return 130
+    return 0 if report.passed else 1
 
 
 def _run(plan: Plan, opened: Any, *, quiet: bool) -> Report:
@@ -172,16 +181,22 @@ def _run(plan: Plan, opened: Any, *, quiet: bool) -> Report:
     # Circuits that open are what such a run is made for; the report tells what callers met of it.
     configure("error", "auto")
     console = Console(stderr=True)
+    watched = console.is_terminal and not quiet
+    report, failure, interrupted = None, "", False
     try:
-        if quiet or not console.is_terminal:
-            return trio.run(run, plan, opened)
-        with Progress(plan, console) as progress:
-            return trio.run(run, plan, opened, progress.look)
+        if watched:
+            with Progress(plan, console) as progress:
+                report = trio.run(run, plan, opened, progress.look)
+        else:
+            report = trio.run(run, plan, opened)
+    # What is raised within these clauses would leave as a group.
     except* VendorFailed as group:
-        _fail(str(group.exceptions[0]), 1)
+        failure = str(group.exceptions[0])
     except* KeyboardInterrupt:
-        _fail("interrupted before the first request", 130)
-    raise AssertionError
+        interrupted = True
+    if interrupted:
+        raise KeyboardInterrupt
+    return report or _fail(failure, 1)
 
 
 def _tell(report: Report, json_file: str | None, html_file: str | None) -> None:
@@ -214,6 +229,6 @@ def _write(file: str, text: str) -> None:
         click.secho(f"cannot write {file}: {error.strerror}", fg="red", err=True)
 
 
-def _fail(message: str, code: int) -> Any:
+def _fail(message: str, code: int) -> NoReturn:
     click.secho(message, fg="red", err=True)
     sys.exit(code)
