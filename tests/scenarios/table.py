@@ -403,6 +403,15 @@ ROWS: tuple[Row, ...] = (
         (Case(probes.no_timeout_fires_early),),
     ),
     Row(
+        "connections",
+        "all our own connections to a vendor are in use, and more requests wait for one",
+        "none of that time is the vendor's: no timeout, no slow call, no attempt that took longer",
+        (
+            Case(partial(probes.own_connections_run_out, True), "streamed"),
+            Case(partial(probes.own_connections_run_out, False), "plain"),
+        ),
+    ),
+    Row(
         "latency",
         "clients of the gateway hang up, on real sockets",
         "the vendor's connection is closed within a second (p99)",
