@@ -12,6 +12,8 @@ Options:
 - `betas`: a list of names for the `anthropic-beta` header. A request adds its own in `extra["messages"]["betas"]`.
 - `thinking`: `"adaptive"`, `"budget"` or `"none"`: how the model is told to think (see `formats.messages.thinking`);
   by default its name decides.
+- `structured`: whether the model can be bound to a JSON schema; by default its name decides. Where it cannot, and for JSON
+  without a schema, the answer is asked for as the call of a function (see `by_call`).
 - `system_turns`: true for models that take system messages within the conversation (false).
 - `max_event_bytes`: the longest streamed event that is taken, 1 MiB by default; documents that the vendor fetches
   come in one event each.
@@ -26,11 +28,13 @@ import httpx
 import msgspec
 from msgspec import Struct
 
-from ..canon import Completion, Fault, Request
+from ..canon import Completion, Fault, JsonOutput, Request
 from ..wire.sse import MAX_EVENT_BYTES
 from .base import Answer, Built, Decoder, Dialect, Target, Unsupported
+from .by_call import asked_by_call
 from .door import Door
 from .formats.messages import FORMAT, faults, reply, request, stream
+from .formats.messages.structured import has_structured_outputs
 from .formats.messages.thinking import Way
 
 __all__ = ["BASE_URL", "Anthropic"]
@@ -46,6 +50,7 @@ class _Options(Struct, frozen=True, forbid_unknown_fields=True):
     betas: list[str] = []
     thinking: Way | None = None
     system_turns: bool = False
+    structured: bool | None = None
     max_event_bytes: int = MAX_EVENT_BYTES
 
 
@@ -58,6 +63,8 @@ class Anthropic(Dialect):
     def __init__(self, target: Target) -> None:
         super().__init__(target)
         self._options = _options(target)
+        stated = self._options.structured
+        self._structured = has_structured_outputs(target.model) if stated is None else stated
         headers = {"anthropic-version": self._options.version}
         if self._options.betas:
             headers["anthropic-beta"] = ",".join(self._options.betas)
@@ -68,18 +75,24 @@ class Anthropic(Dialect):
     def build(self, wanted: Request, /, *, stream: bool) -> Built:
         """See `Dialect.build`."""
         options = self._options
+        asked = None if wanted.output is None or self._binds(wanted.output) else asked_by_call(wanted)
         body, dropped = request.write(
-            wanted,
+            wanted if asked is None else asked,
             self.target.model,
             stream=stream,
             default_max_tokens=options.default_max_tokens,
             thinking=options.thinking,
             system_turns=options.system_turns,
+            structured=self._structured,
             lenient=self.target.lenient,
         )
         own = wanted.extra.get(FORMAT)
         more = self._betas(own["betas"]) if own and own.get("betas") else None
-        return Built(self._door.request(body, stream=stream, more=more), dropped)
+        return Built(self._door.request(body, stream=stream, more=more), dropped, asked is not None)
+
+    def _binds(self, output: JsonOutput) -> bool:
+        """Whether the model itself can be bound to the wanted JSON."""
+        return self._structured and output.schema is not None
 
     def _betas(self, wanted: Any) -> dict[str, str]:
         if not isinstance(wanted, list) or not all(

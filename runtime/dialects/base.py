@@ -86,6 +86,8 @@ class Built(Struct, frozen=True):
 
     request: httpx.Request
     dropped: tuple[str, ...] = ()
+    by_call: bool = False
+    """Whether the answer will be the call of a function (see `by_call`)."""
 
 
 class Answer(Struct, frozen=True):

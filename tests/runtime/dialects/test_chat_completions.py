@@ -474,8 +474,10 @@ def test_what_is_sent_has_the_sdks_own_type() -> None:
     ]
 
 
-def test_a_vendor_that_cannot_bind_answers_to_a_schema_is_asked_for_json_only_where_that_is_allowed() -> None:
-    wish = Request(model="m", messages=[Message("user", "x")], output=JsonOutput({"type": "object"}))
+def test_beside_tools_a_vendor_without_schemas_is_asked_for_any_json_where_that_is_allowed() -> None:
+    wish = Request(
+        model="m", messages=[Message("user", "x")], output=JsonOutput({"type": "object"}), tools=[Tool("f")]
+    )
     options = {"json_schema": False}
     with pytest.raises(Unsupported, match="a JSON schema"):
         dialect(options=options).build(wish, stream=False)
