@@ -35,7 +35,18 @@ name = "default"
 targets = ["acme/large", "acme/small"]
 """
 
-COMMANDS = ["serve", "check", "chat", "models", "vendors", "status", "order", "faults", "simulate-vendor"]
+COMMANDS = [
+    "serve",
+    "check",
+    "chat",
+    "models",
+    "vendors",
+    "status",
+    "order",
+    "faults",
+    "simulate-vendor",
+    "bench",
+]
 
 BROKEN = GOOD.replace("first_token = 0", "first_token = 0, faults = { server_error = 1.0 }")
 

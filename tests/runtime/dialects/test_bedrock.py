@@ -14,9 +14,11 @@ from llm_dispatcher.actors.faults import FaultClass
 from llm_dispatcher.runtime import Dispatcher, DispatchError
 from llm_dispatcher.runtime.assembly import Assembler
 from llm_dispatcher.runtime.canon import (
+    Audio,
     Completion,
     Event,
     Failed,
+    File,
     Image,
     JsonOutput,
     Message,
@@ -232,12 +234,19 @@ def test_a_mark_for_the_cache_becomes_a_cache_point_where_the_model_takes_one() 
     assert written(marked, model="meta.llama4")["messages"][0]["content"] == [{"text": "long"}]
 
 
-def test_a_document_of_anthropics_format_is_a_document_here() -> None:
-    source = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0"}
-    part = Opaque("messages", {"type": "document", "source": source, "title": "a_b.pdf"})
+def test_a_document_travels_with_the_request_under_a_name_of_its_own() -> None:
+    part = File(data="JVBERi0", name="a_b.pdf")
     content = written(Message("user", [part, part]))["messages"][0]["content"]
     assert [block["document"]["name"] for block in content] == ["a b pdf 1", "a b pdf 2"]
     assert content[0]["document"]["source"] == {"bytes": "JVBERi0"}
+    assert content[0]["document"]["format"] == "pdf"
+    for other in (
+        File(url="https://e.org/a.pdf"),
+        File(data="UEs=", media_type="application/zip"),
+        Audio(data="UklGRg=="),
+    ):
+        with pytest.raises(Unsupported):
+            written(Message("user", [other]))
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from ....canon import Image, Message, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
-from ...inline import inline_data
+from ....canon import Audio, File, Image, Message, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
+from ...media import inline_data
 from ...untrusted import Unreadable, read_json
 from ...wishes import Wishes
 from . import FORMAT
@@ -98,6 +98,11 @@ class _Writer:
         match part:
             case Image():
                 return self._image(part)
+            case File():
+                return self._document(part)
+            case Audio():
+                self._wishes.cannot("sound", "send what is said as text")
+                return None
             case ToolCall():
                 return self._call(part)
             case ToolResult():
@@ -110,13 +115,12 @@ class _Writer:
     def _image(self, image: Image) -> Block | None:
         if image.detail not in (None, "auto"):
             self._wishes.cannot(f"image detail {image.detail!r}", "leave it out")
-        found = inline_data(image)
-        if found is not None:
-            media_type, data = found
-            if media_type in _IMAGES:
-                return {"image": {"format": _IMAGES[media_type], "source": {"bytes": data}}}
+        held = inline_data(image)
+        if held is not None:
+            if held.media_type in _IMAGES:
+                return {"image": {"format": _IMAGES[held.media_type], "source": {"bytes": held.content}}}
             self._wishes.cannot(
-                f"images of the type {media_type or 'unknown'}", "send JPEG, PNG, GIF or WebP"
+                f"images of the type {held.media_type or 'unknown'}", "send JPEG, PNG, GIF or WebP"
             )
             return None
         url = image.url or ""
@@ -161,21 +165,20 @@ class _Writer:
     def _opaque(self, part: Opaque) -> Block | None:
         if part.format == FORMAT:
             return part.payload
-        document = self._document(part.payload) if part.format == "messages" else None
-        if document is None:
-            self._wishes.cannot(f"a part of the format {part.format}")
-        return document
+        self._wishes.cannot(f"a part of the format {part.format}")
+        return None
 
-    def _document(self, payload: dict[str, Any]) -> Block | None:
-        """A document of Anthropic's format, if it travels with the request."""
-        source = payload.get("source")
-        if payload.get("type") != "document" or not isinstance(source, dict):
+    def _document(self, file: File) -> Block | None:
+        held = inline_data(file)
+        if held is None:
+            self._wishes.cannot("a document at an address", "send its data")
             return None
-        kind, data = _DOCUMENTS.get(str(source.get("media_type"))), source.get("data")
-        if source.get("type") != "base64" or kind is None or not isinstance(data, str):
+        kind = _DOCUMENTS.get((held.media_type or "").partition(";")[0])
+        if kind is None:
+            self._wishes.cannot(f"documents of the type {held.media_type or 'unknown'}", "send PDF or text")
             return None
         self._documents += 1
-        title = _STRANGE_NAME.sub(" ", str(payload.get("title") or "")).strip()[:200]
+        title = _STRANGE_NAME.sub(" ", file.name or "").strip()[:200]
         # Two documents of one name are refused.
         name = f"{title or 'document'} {self._documents}"
-        return {"document": {"format": kind, "name": name, "source": {"bytes": data}}}
+        return {"document": {"format": kind, "name": name, "source": {"bytes": held.content}}}
