@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from llm_dispatcher.actors.faults import FaultClass
 from llm_dispatcher.runtime.assembly import Assembler
 from llm_dispatcher.runtime.canon import (
+    Audio,
     Completion,
     Event,
     Failed,
+    File,
     Finished,
     Image,
     JsonOutput,
@@ -322,3 +324,12 @@ def test_what_is_no_answer_is_malformed(body: bytes) -> None:
 def test_refusals(status: int, words: str, kind: FaultClass, elsewhere: bool) -> None:
     fault = dialect().fault(Answer(status, {}, json.dumps({"error": words}).encode()))
     assert (fault.kind, fault.elsewhere, fault.message) == (kind, elsewhere, words)
+
+
+def test_a_document_that_is_text_is_told_and_others_and_sound_are_refused() -> None:
+    text = File(data="aGk=", media_type="text/plain", name="a.txt")
+    assert written(Message("user", [text]))["messages"][0]["content"] == "a.txt:\n\nhi"
+    with pytest.raises(Unsupported, match="a document that is not text"):
+        written(Message("user", [File(data="JVBERi0", media_type="application/pdf")]))
+    with pytest.raises(Unsupported, match="sound"):
+        written(Message("user", [Audio(data="AAAA", media_type="audio/wav")]))

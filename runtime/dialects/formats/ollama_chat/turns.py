@@ -1,6 +1,7 @@
 """Messages as Ollama's: texts, with the images of a message beside them.
 
 - A message has one text and a list of images, in base64 only: where a text stood between two images is lost.
+- A document that is text is told as text; others, and sound, cannot be sent.
 - A tool's result names its tool, so the name is looked up among the calls; it goes with the id, which newer servers know too.
 - Thoughts of this format are sent back, since models that think between calls of tools go on where they were. Whether a
   tool failed has no field: the result's text has to say it.
@@ -10,8 +11,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from ....canon import Image, Message, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
-from ...inline import inline_data
+from ....canon import (
+    Audio,
+    File,
+    Image,
+    Message,
+    Opaque,
+    Part,
+    Refusal,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
+from ...media import inline_data, told_as_text
 from ...untrusted import Unreadable, read_json
 from ...wishes import Wishes
 from . import FORMAT
@@ -47,6 +60,14 @@ def _content(parts: list[Part], wishes: Wishes) -> dict[str, Any]:
                 texts.append(part.text)
             case Image():
                 _add(turn, "images", _image(part, wishes))
+            case File():
+                text = told_as_text(part)
+                if text is None:
+                    wishes.cannot("a document that is not text", "send what it says as text")
+                else:
+                    texts.append(text)
+            case Audio():
+                wishes.cannot("sound", "send what is said as text")
             case ToolCall():
                 _add(turn, "tool_calls", _call(part, wishes))
             case Thinking():
@@ -70,11 +91,11 @@ def _add(turn: dict[str, Any], name: str, value: Any) -> None:
 def _image(image: Image, wishes: Wishes) -> str | None:
     if image.detail not in (None, "auto"):
         wishes.cannot(f"image detail {image.detail!r}", "leave it out")
-    found = inline_data(image)
-    if found is None:
+    held = inline_data(image)
+    if held is None:
         wishes.cannot("an image at an address", "send its data")
         return None
-    return found[1]
+    return held.content
 
 
 def _call(call: ToolCall, wishes: Wishes) -> dict[str, Any]:
