@@ -32,6 +32,8 @@ def dialect_for(recording: Recording) -> Dialect:
     name = DIALECTS.get(recording.vendor, "openai")
     if recording.operation == "messages":
         name = "anthropic"
+    elif recording.url.endswith("/api/chat"):
+        name = "ollama"
     elif recording.operation == "responses":
         name = RESPONSES.get(recording.vendor, "openai-responses")
     return dialect_class(name)(

@@ -40,6 +40,7 @@ DIALECTS: Final[dict[str, str]] = {
     "google": "google:Google",
     "cohere": "cohere:Cohere",
     "bedrock": "bedrock:Bedrock",
+    "ollama": "ollama:Ollama",
 }
 """Name in the configuration -> module and class. Imported when first used."""
 

@@ -30,6 +30,7 @@ from . import (
     oracle_converse,
     oracle_generate_content,
     oracle_messages,
+    oracle_ollama,
     oracle_responses,
 )
 from .compare import found_in
@@ -60,6 +61,7 @@ FOLDERS: dict[str, tuple[str, ModuleType]] = {
     "huggingface-chat": ("huggingface", oracle_chat_completions),
     "vercel-gateway-chat": ("vercel", oracle_chat_completions),
     "ollama-chat": ("ollama", oracle_chat_completions),
+    "ollama-native": ("ollama-native", oracle_ollama),
     "llamacpp-chat": ("llamacpp", oracle_chat_completions),
     "openai-responses": ("openai-responses", oracle_responses),
     "azure-openai-responses": ("azure-responses", oracle_responses),
@@ -73,8 +75,9 @@ FOLDERS: dict[str, tuple[str, ModuleType]] = {
 
 _DIALECTS = frozenset({"openai-responses", "azure-responses"})
 
-_OTHER_DOORS = ("/api/chat",)
-"""Ends of addresses whose format no dialect speaks: Ollama's own interface, beside its OpenAI-compatible one."""
+_TWO_DOORS = {"ollama-chat": ("ollama-chat", False), "ollama-native": ("ollama-chat", True)}
+"""Ollama has an interface of its own beside the OpenAI-compatible one, and the recordings of both are in one folder."""
+_OWN_DOOR = "/api/chat"
 
 _HELLO = [Message("user", "hello")]
 
@@ -95,8 +98,11 @@ def kind_of(recording: Recording) -> str:
 
 
 def spoken(name: str) -> tuple[Recording, ...]:
-    """The recordings of one folder, without those of an interface that is not spoken."""
-    return tuple(each for each in folder(name) if not each.url.endswith(_OTHER_DOORS))
+    """The recordings of one folder, those of another of the vendor's interfaces left out."""
+    if name not in _TWO_DOORS:
+        return folder(name)
+    place, own = _TWO_DOORS[name]
+    return tuple(each for each in folder(place) if each.url.endswith(_OWN_DOOR) is own)
 
 
 async def replay(name: str) -> Result:

@@ -139,7 +139,7 @@ def targets() -> Iterator[Target]:
         )
 
 
-_FRAMINGS: Final = {"converse": "frames"}
+_FRAMINGS: Final = {"converse": "frames", "ollama_chat": "lines"}
 """Formats whose streams are not server-sent events."""
 
 _HOMES: Final = {
@@ -147,6 +147,7 @@ _HOMES: Final = {
     "generate_content": "generate_content_answers",
     "cohere_chat": "cohere_answers",
     "converse": "bedrock",
+    "ollama_chat": "ollama",
 }
 
 
