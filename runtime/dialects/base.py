@@ -166,6 +166,9 @@ class Dialect(ABC):
     """The wire format: `chat_completions`, `messages`, `responses`, `generate_content`, `cohere_chat`, `converse`, `ollama_chat`."""
     operations: ClassVar[frozenset[str]] = frozenset({"chat"})
     """What can be said in it."""
+    emulates: ClassVar[frozenset[str]] = frozenset()
+    """Names of `features` that the vendor's interface does not have, and that are had in another way; what is asked for
+    `by_call` needs no mention."""
     embedder: EmbeddingsHalf | None = None
     texts: TextsHalf | None = None
 

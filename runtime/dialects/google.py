@@ -40,6 +40,7 @@ class Google(Dialect):
 
     name: ClassVar[str] = "google"
     format: ClassVar[str] = FORMAT
+    emulates: ClassVar[frozenset[str]] = frozenset({"system message later on"})
 
     def __init__(self, target: Target, rng: Random | None = None) -> None:
         super().__init__(target)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ..canon import Tool
 from .base import Unsupported
 
 __all__ = ["Wishes"]
@@ -16,7 +17,16 @@ _ASK_FOR_NOTHING: Final = frozenset(
         "generate_content.labels",
         "generate_content.safetySettings",
         "generate_content.toolConfig.functionCallingConfig",
+        "chat_completions.metadata",
+        "chat_completions.prompt_cache_key",
+        "chat_completions.prompt_cache_retention",
+        "chat_completions.safety_identifier",
+        "chat_completions.service_tier",
+        "chat_completions.store",
+        "chat_completions.user",
         "messages.betas",
+        "messages.metadata",
+        "messages.service_tier",
         "responses.client_metadata",
         "responses.metadata",
         "responses.prompt_cache_key",
@@ -24,11 +34,12 @@ _ASK_FOR_NOTHING: Final = frozenset(
         "responses.prompt_cache_retention",
         "responses.reasoning.summary",
         "responses.safety_identifier",
+        "responses.service_tier",
         "responses.stream_options",
     }
 )
 """Fields that only permit what other fields then ask for, or do not change what the answer is: names for a vendor's
-books, advice for its cache, which of several summaries of the reasoning, how strict a filter of its own is. On their own
+books, advice for its cache, how fast and at which of its prices it answers, which of several summaries of the reasoning, how strict a filter of its own is. On their own
 they wish for nothing. Google's schema and its choice among functions stand in the canon too, which has read them."""
 
 _OF_SEVERAL: Final = frozenset({"generate_content.generationConfig", "generate_content.toolConfig"})
@@ -50,6 +61,26 @@ class Wishes:
         if not self._lenient:
             raise Unsupported(feature, remedy)
         self.dropped.append(feature)
+
+    def drop(self, feature: str) -> None:
+        """Note that `feature` is left out, as it always may be."""
+        self.dropped.append(feature)
+
+    def refused(self, field: str, format: str) -> None:
+        """The vendor refuses `field`, though its `format` has it."""
+        if f"{format}.{field}" in _ASK_FOR_NOTHING:
+            self.drop(field)
+        else:
+            self.cannot(field)
+
+    def takes(self, tool: Tool, format: str) -> bool:
+        """Whether `tool` is a function, or of this very `format`; what another format keeps whole, with a `type` of its own,
+        cannot be said."""
+        for owner, fields in (tool.extra or {}).items():
+            if owner != format and isinstance(fields, dict) and "type" in fields:
+                self.cannot(f"a tool of the type {fields['type']}")
+                return False
+        return True
 
     def of_others(self, extra: Mapping[str, Mapping[str, Any]], format: str) -> None:
         """None of the fields that other formats than `format` have kept can be said."""

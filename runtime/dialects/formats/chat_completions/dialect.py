@@ -18,6 +18,7 @@ class ChatCompletionsDialect(Dialect):
     """A subclass sets `_door` and `_quirks` when it is made."""
 
     format: ClassVar[str] = FORMAT
+    emulates: ClassVar[frozenset[str]] = frozenset({"image in a result", "text document"})
     _door: Door
     _quirks: Quirks
 

@@ -348,7 +348,7 @@ def write(
     wishes = Wishes(lenient=lenient)
     body: dict[str, Any] = {"model": model, "messages": _write_messages(request.messages, quirks, wishes)}
     if request.tools:
-        body["tools"] = [_write_tool(tool) for tool in request.tools]
+        body["tools"] = [_write_tool(tool) for tool in request.tools if wishes.takes(tool, FORMAT)]
     if request.tool_choice is not None:
         body["tool_choice"] = _write_choice(request.tool_choice)
     if request.output is not None:
@@ -376,7 +376,7 @@ def write(
         _write_extra(request.extra, body, wishes)
     for name in quirks.refuses:
         if body.pop(name, None) is not None:
-            wishes.cannot(name)
+            wishes.refused(name, FORMAT)
     if stream:
         body["stream"] = True
         if quirks.stream_usage:

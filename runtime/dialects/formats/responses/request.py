@@ -32,7 +32,7 @@ def write(
     wishes = Wishes(lenient=lenient)
     body: dict[str, Any] = {"model": model, "input": write_items(request.messages, wishes)}
     if request.tools:
-        body["tools"] = [written for tool in request.tools if (written := _tool(tool, wishes)) is not None]
+        body["tools"] = [_tool(tool) for tool in request.tools if wishes.takes(tool, FORMAT)]
     if request.tool_choice is not None:
         body["tool_choice"] = _tool_choice(request.tool_choice)
     if request.output is not None:
@@ -51,7 +51,7 @@ def write(
     wishes.of_others(request.extra, FORMAT)
     for name in options.refuses:
         if body.pop(name, None) is not None:
-            wishes.cannot(name)
+            wishes.refused(name, FORMAT)
     _ours(body, model, options)
     if stream:
         body["stream"] = True
@@ -74,13 +74,8 @@ def _sampling(request: Request, body: dict[str, Any], wishes: Wishes) -> None:
             wishes.cannot(name, "leave it out, or send the request to a vendor that has it")
 
 
-def _tool(tool: Tool, wishes: Wishes) -> dict[str, Any] | None:
+def _tool(tool: Tool) -> dict[str, Any]:
     own = (tool.extra or {}).get(FORMAT)
-    for owner, fields in (tool.extra or {}).items():
-        if owner != FORMAT and "type" in fields:
-            # What another format keeps whole is no function.
-            wishes.cannot(f"a tool of the type {fields['type']}")
-            return None
     written: dict[str, Any] = {"type": "function", "name": tool.name}
     if tool.description is not None:
         written["description"] = tool.description
