@@ -21,6 +21,7 @@ from ..orders import OrderRefused
 from . import admin
 from .admission import Admission
 from .chat import chat_completions
+from .completions import completions
 from .count_tokens import count_tokens
 from .embeddings import embeddings
 from .failures import failure_of, headers_of
@@ -44,6 +45,7 @@ ENDPOINTS: Final[dict[str, dict[str, Endpoint]]] = {
     "/v1/messages": {"POST": messages},
     "/v1/messages/count_tokens": {"POST": count_tokens},
     "/v1/responses": {"POST": responses},
+    "/v1/completions": {"POST": completions},
     "/v1/embeddings": {"POST": embeddings},
     "/v1/models": {"GET": admin.models},
     "/v1/stats": {"GET": admin.stats},
@@ -56,6 +58,7 @@ _NEVER_SHED: Final = frozenset({orders})
 """Endpoints that are answered in every overload: an order may be what ends it."""
 
 BELOW: Final[dict[str, dict[str, Endpoint]]] = {
+    "/v1/models/": {"GET": admin.model},
     "/v1/responses/": {"GET": stored_response, "POST": stored_response, "DELETE": stored_response},
 }
 """Beginnings of paths whose rest is a name."""
@@ -63,6 +66,7 @@ BELOW: Final[dict[str, dict[str, Endpoint]]] = {
 STYLES: Final[dict[str, Style]] = {
     "/v1/chat/completions": OPENAI,
     "/v1/responses": OPENAI,
+    "/v1/completions": OPENAI,
     "/v1/embeddings": OPENAI,
     "/v1/messages": ANTHROPIC,
     "/v1/messages/count_tokens": ANTHROPIC,

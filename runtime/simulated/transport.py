@@ -17,6 +17,7 @@ from itertools import islice
 from typing import Final, Self
 
 import httpx
+import msgspec
 import trio
 from msgspec import Struct
 
@@ -26,6 +27,7 @@ from . import render
 from .allowance import Allowance, Exceeded
 from .answer import Answer, compose
 from .body import Body, Rejected, read_body
+from .vectors import embeddings, read_embeddings_body
 from .weather import Mishap, draw_mishap
 
 __all__ = ["SimulatedTransport"]
@@ -118,7 +120,7 @@ class _Severed(httpx.AsyncByteStream):
 
 
 class SimulatedTransport(httpx.AsyncBaseTransport):
-    """One simulated vendor. Answers `POST .../chat/completions`; any other address is 404.
+    """One simulated vendor. Answers `POST .../chat/completions` and `.../embeddings`; any other address is 404.
 
     `rng` decides everything that is left to chance (`simulation.seed` is for whoever makes it). A request
     takes its own generator from it on arrival, so that how requests overlap does not change what each
@@ -140,13 +142,16 @@ class SimulatedTransport(httpx.AsyncBaseTransport):
         raw = await request.aread()
         await trio.lowlevel.checkpoint()
         headers = {"x-request-id": f"req_sim{rng.getrandbits(64):016x}"}
-        if not request.url.path.rstrip("/").endswith("/chat/completions"):
+        path = request.url.path.rstrip("/")
+        if not path.endswith(("/chat/completions", "/embeddings")):
             message = f"Invalid URL ({request.method} {request.url.path})"
             return _refusal(404, message, "invalid_request_error", headers, code="unknown_url")
         if request.method != "POST":
             message = f"Not allowed to {request.method} on {request.url.path}"
             return _refusal(405, message, "invalid_request_error", headers, code="method_not_supported")
         try:
+            if path.endswith("/embeddings"):
+                return await self._embed(raw, mishap, rng, headers)
             body = read_body(raw)
         except Rejected as error:
             return _refusal(400, error.message, "invalid_request_error", headers, param=error.param)
@@ -160,21 +165,47 @@ class SimulatedTransport(httpx.AsyncBaseTransport):
         pace_rng = random.Random(rng.getrandbits(64))
         answer = compose(body, simulation.reply_tokens, rng)
         now = trio.current_time()
-        exceeded = self._allowance.admit(answer.total_tokens, now)
-        headers |= self._allowance.headers(now)
-        if exceeded is not None:
-            return _limited(exceeded, body.model, headers)
-        if mishap in _REFUSALS:
-            if mishap == "server_error":
-                await trio.sleep(first_token)
-            elif mishap == "rate_limited":
-                headers["retry-after"] = "1"
-            status, message, kind, code = _REFUSALS[mishap]
-            return _refusal(status, message, kind, headers, code=code)
+        refused = await self._refused(answer.total_tokens, body.model, mishap, first_token, headers)
+        if refused is not None:
+            return refused
         pace = _Pace(now + first_token, 1 / simulation.tokens_per_second, pace_rng)
         if body.stream:
             return await _streamed(body, answer, mishap, pace, rng, headers)
         return await _whole(answer, mishap, pace, headers)
+
+    async def _embed(
+        self, raw: bytes, mishap: Mishap | None, rng: random.Random, headers: dict[str, str]
+    ) -> httpx.Response:
+        """Vectors, after the time that a chat takes to begin. Raises `Rejected`."""
+        simulation = self._simulation
+        seconds = simulation.first_token * rng.lognormvariate(0.0, simulation.spread)
+        body = read_embeddings_body(raw)
+        answer, tokens = embeddings(body)
+        refused = await self._refused(tokens, body.model, mishap, seconds, headers)
+        if refused is not None:
+            return refused
+        if mishap == "stall":
+            await trio.sleep_forever()
+        await trio.sleep(seconds)
+        return _in_one_piece(msgspec.json.encode(answer), mishap, headers)
+
+    async def _refused(
+        self, tokens: int, model: str, mishap: Mishap | None, seconds: float, headers: dict[str, str]
+    ) -> httpx.Response | None:
+        """The refusal of a request of so many tokens, if it is one: for a limit's sake, or by mishap after `seconds`."""
+        now = trio.current_time()
+        exceeded = self._allowance.admit(tokens, now)
+        headers |= self._allowance.headers(now)
+        if exceeded is not None:
+            return _limited(exceeded, model, headers)
+        if mishap not in _REFUSALS:
+            return None
+        if mishap == "server_error":
+            await trio.sleep(seconds)
+        elif mishap == "rate_limited":
+            headers["retry-after"] = "1"
+        status, message, kind, code = _REFUSALS[mishap]
+        return _refusal(status, message, kind, headers, code=code)
 
 
 async def _whole(
@@ -185,7 +216,10 @@ async def _whole(
         await trio.sleep_forever()
     longest = max([len(said.pieces) for said in answer.choices])
     await _until(pace.at(max(0, longest - 1)))
-    content = render.completion(answer, int(wall_now()))
+    return _in_one_piece(render.completion(answer, int(wall_now())), mishap, headers)
+
+
+def _in_one_piece(content: bytes, mishap: Mishap | None, headers: dict[str, str]) -> httpx.Response:
     headers |= {"content-type": "application/json", "content-length": str(len(content))}
     if mishap == "cut":
         return httpx.Response(200, headers=headers, stream=_Severed(content[: len(content) // 2]))
