@@ -25,15 +25,20 @@ from .dispatching import headers_of_reply, with_headers
 from .http import Exchange, encode
 from .streaming import deliver
 
-__all__ = ["completions"]
+__all__ = ["complete", "text_completions"]
 
 _MOST_AT_ONCE: Final = 8
 """Prompts of one request that are under way at once."""
 
 
-async def completions(dispatcher: Dispatcher, exchange: Exchange) -> None:
+async def text_completions(dispatcher: Dispatcher, exchange: Exchange) -> None:
     """Answer one request. Raises `InvalidBody` and `DispatchError` before the answer has begun."""
-    wanted = read(await exchange.body(int(dispatcher.config.server.max_body)))
+    await complete(dispatcher, exchange)
+
+
+async def complete(dispatcher: Dispatcher, exchange: Exchange, model: str | None = None) -> None:
+    """As `text_completions`. `model`: where the path names it, which counts, whatever the body says."""
+    wanted = read(await exchange.body(int(dispatcher.config.server.max_body)), model=model)
     requests = [with_headers(each, exchange) for each in wanted.requests]
     if wanted.stream:
         await _stream(dispatcher, exchange, requests[0], include_usage=wanted.include_usage)

@@ -16,7 +16,7 @@ from ..stream import EventStream
 from ..vectors import Embed
 from .http import Exchange, Headers
 
-__all__ = ["cost_comment", "headers_of_reply", "headers_of_stream", "with_headers"]
+__all__ = ["cost_comment", "cost_of_stream", "headers_of_reply", "headers_of_stream", "with_headers"]
 
 _PANIC: Final = (b"x-dispatch-panic", b"true")
 """Nobody in good health was left: served by a deployment whose circuit was open."""
@@ -94,9 +94,14 @@ def headers_of_stream(events: EventStream) -> Headers:
     )
 
 
+def cost_of_stream(reply: Reply | None) -> str:
+    """What a stream cost, in dollars, or `unknown`."""
+    return _dollars(None if reply is None else reply.cost).decode()
+
+
 def cost_comment(reply: Reply | None) -> bytes:
     """What a stream cost, as a comment within it: when its headers were sent nobody knew."""
-    return b": x-dispatch-cost " + _dollars(None if reply is None else reply.cost) + b"\n\n"
+    return f": x-dispatch-cost {cost_of_stream(reply)}\n\n".encode()
 
 
 def _headers(

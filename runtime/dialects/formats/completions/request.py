@@ -59,14 +59,19 @@ class _Body(Struct):
 _KNOWN: Final = frozenset(_Body.__struct_fields__)
 
 
-def read(body: bytes) -> ClientRequest:
-    """A client's requests. Raises `InvalidBody`, naming the field."""
+def read(body: bytes, model: str | None = None) -> ClientRequest:
+    """A client's requests. `model` is the one that the URL names, if it does: it counts, whatever the body says.
+
+    Raises `InvalidBody`, naming the field.
+    """
     try:
         raw = read_json(body)
     except Unreadable as error:
         raise InvalidBody(f"the body is not JSON: {error}") from error
     if not isinstance(raw, dict):
         raise InvalidBody("the body is not a JSON object")
+    if model is not None:
+        raw = {**raw, "model": model}
     try:
         fields = msgspec.convert(raw, _Body)
     except msgspec.ValidationError as error:
