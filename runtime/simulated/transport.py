@@ -26,7 +26,7 @@ from ..config.schema import Limits, Simulation
 from . import render
 from .allowance import Allowance, Exceeded
 from .answer import Answer, compose
-from .body import Body, Rejected, read_body
+from .body import Body, Rejected, read_body, read_text_body
 from .vectors import embeddings, read_embeddings_body
 from .weather import Mishap, draw_mishap
 
@@ -120,7 +120,8 @@ class _Severed(httpx.AsyncByteStream):
 
 
 class SimulatedTransport(httpx.AsyncBaseTransport):
-    """One simulated vendor. Answers `POST .../chat/completions` and `.../embeddings`; any other address is 404.
+    """One simulated vendor. Answers `POST .../chat/completions`, `.../completions` and `.../embeddings`; any other address is
+    404.
 
     `rng` decides everything that is left to chance (`simulation.seed` is for whoever makes it). A request
     takes its own generator from it on arrival, so that how requests overlap does not change what each
@@ -143,7 +144,7 @@ class SimulatedTransport(httpx.AsyncBaseTransport):
         await trio.lowlevel.checkpoint()
         headers = {"x-request-id": f"req_sim{rng.getrandbits(64):016x}"}
         path = request.url.path.rstrip("/")
-        if not path.endswith(("/chat/completions", "/embeddings")):
+        if not path.endswith(("/completions", "/embeddings")):
             message = f"Invalid URL ({request.method} {request.url.path})"
             return _refusal(404, message, "invalid_request_error", headers, code="unknown_url")
         if request.method != "POST":
@@ -152,14 +153,16 @@ class SimulatedTransport(httpx.AsyncBaseTransport):
         try:
             if path.endswith("/embeddings"):
                 return await self._embed(raw, mishap, rng, headers)
-            body = read_body(raw)
+            bare = not path.endswith("/chat/completions")
+            body = read_text_body(raw) if bare else read_body(raw)
         except Rejected as error:
             return _refusal(400, error.message, "invalid_request_error", headers, param=error.param)
-        return await self._answer(body, mishap, rng, headers)
+        return await self._answer(body, mishap, rng, headers, bare=bare)
 
     async def _answer(
-        self, body: Body, mishap: Mishap | None, rng: random.Random, headers: dict[str, str]
+        self, body: Body, mishap: Mishap | None, rng: random.Random, headers: dict[str, str], *, bare: bool
     ) -> httpx.Response:
+        """What is said to a chat, or to a `bare` text."""
         simulation = self._simulation
         first_token = simulation.first_token * rng.lognormvariate(0.0, simulation.spread)
         pace_rng = random.Random(rng.getrandbits(64))
@@ -170,8 +173,14 @@ class SimulatedTransport(httpx.AsyncBaseTransport):
             return refused
         pace = _Pace(now + first_token, 1 / simulation.tokens_per_second, pace_rng)
         if body.stream:
-            return await _streamed(body, answer, mishap, pace, rng, headers)
-        return await _whole(answer, mishap, pace, headers)
+            events = render.chunks(answer, body, int(wall_now()), bare=bare)
+            return await _streamed(events, answer, mishap, pace, rng, headers)
+        if mishap == "stall":
+            await trio.sleep_forever()
+        longest = max([len(said.pieces) for said in answer.choices])
+        await _until(pace.at(max(0, longest - 1)))
+        content = render.completion(answer, int(wall_now()), bare=bare)
+        return _in_one_piece(content, mishap, headers)
 
     async def _embed(
         self, raw: bytes, mishap: Mishap | None, rng: random.Random, headers: dict[str, str]
@@ -208,18 +217,8 @@ class SimulatedTransport(httpx.AsyncBaseTransport):
         return _refusal(status, message, kind, headers, code=code)
 
 
-async def _whole(
-    answer: Answer, mishap: Mishap | None, pace: _Pace, headers: dict[str, str]
-) -> httpx.Response:
-    """The answer in one piece, when its last token has been made."""
-    if mishap == "stall":
-        await trio.sleep_forever()
-    longest = max([len(said.pieces) for said in answer.choices])
-    await _until(pace.at(max(0, longest - 1)))
-    return _in_one_piece(render.completion(answer, int(wall_now())), mishap, headers)
-
-
 def _in_one_piece(content: bytes, mishap: Mishap | None, headers: dict[str, str]) -> httpx.Response:
+    """A whole answer, which may break off half-way."""
     headers |= {"content-type": "application/json", "content-length": str(len(content))}
     if mishap == "cut":
         return httpx.Response(200, headers=headers, stream=_Severed(content[: len(content) // 2]))
@@ -227,7 +226,7 @@ def _in_one_piece(content: bytes, mishap: Mishap | None, headers: dict[str, str]
 
 
 async def _streamed(
-    body: Body,
+    events: Iterator[tuple[int, bytes]],
     answer: Answer,
     mishap: Mishap | None,
     pace: _Pace,
@@ -237,7 +236,6 @@ async def _streamed(
     """The answer as a stream, from its first token on."""
     await _until(pace.due)
     headers |= {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
-    events = render.chunks(answer, body, int(wall_now()))
     if mishap == "cut" or mishap == "stall":
         events = islice(events, _events_before_end(answer, mishap, rng))
     stream = _Events(events, pace, silent_at_end=mishap == "stall")
