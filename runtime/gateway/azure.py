@@ -15,14 +15,22 @@ from ...actors.faults import FaultClass
 from ..dispatcher import Dispatcher
 from ..errors import RequestRejected
 from .chat import chat
+from .completions import complete
+from .embeddings import embed
 from .http import Exchange
 
 __all__ = ["ask_deployment"]
 
 _Operation: TypeAlias = Callable[[Dispatcher, Exchange, str | None], Awaitable[None]]
 
-_OPERATIONS: Final[dict[str, _Operation]] = {"chat/completions": chat}
-_PATH: Final = re.compile(rf"/openai/deployments/(?P<deployment>.+)/(?P<operation>{'|'.join(_OPERATIONS)})/?")
+_OPERATIONS: Final[dict[str, _Operation]] = {
+    "chat/completions": chat,
+    "completions": complete,
+    "embeddings": embed,
+}
+_PATH: Final = re.compile(
+    rf"/openai/deployments/(?P<deployment>[^/].*?)/(?P<operation>{'|'.join(_OPERATIONS)})/?"
+)
 
 
 async def ask_deployment(dispatcher: Dispatcher, exchange: Exchange) -> None:

@@ -12,10 +12,11 @@ Listed are models, `vendor/model`s, routes and modes, all at once: there are no 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from ...actors.faults import FaultClass
 from ...actors.routing import Selection
+from ..config.schema import OperationName
 from ..dispatcher import Dispatcher
 from ..errors import UnknownModel
 from .gemini import model_in
@@ -70,9 +71,18 @@ def _names(dispatcher: Dispatcher) -> Mapping[str, Selection]:
 
 
 def _openai(name: str, selection: Selection) -> dict[str, Any]:
+    """With who serves it, and what it does, as the configuration's `operations`."""
     vendors = sorted({candidate.vendor for candidate in selection.candidates})
     owner = vendors[0] if len(vendors) == 1 else "llm-dispatcher"
-    return {"id": name, "object": "model", "created": 0, "owned_by": owner, "vendors": vendors}
+    can = frozenset[str]().union(*[candidate.capabilities for candidate in selection.candidates])
+    return {
+        "id": name,
+        "object": "model",
+        "created": 0,
+        "owned_by": owner,
+        "vendors": vendors,
+        "operations": [each for each in get_args(OperationName) if each in can],
+    }
 
 
 def _anthropic(name: str) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Operation(ABC, Generic[W, A]):
     def decoder(self, dialect: Dialect, built: Built) -> Decoder:
         """A decoder for one streamed answer of status 200 to what was sent as `built`."""
 
-    def empty(self, _finishes: Sequence[Finished], _wanted: W, /) -> bool:
+    def empty(self, _dialect: Dialect, _finishes: Sequence[Finished], _wanted: W, /) -> bool:
         """Whether a stream that brought no content before these endings is no answer."""
         return False
 

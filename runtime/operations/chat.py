@@ -45,7 +45,7 @@ class Chat(Operation[Request, Completion]):
         decoder = dialect.decoder()
         return AnswerByCall(decoder) if built.by_call else decoder
 
-    def empty(self, finishes: Sequence[Finished], wanted: Request, /) -> bool:
+    def empty(self, _dialect: Dialect, finishes: Sequence[Finished], wanted: Request, /) -> bool:
         """See `Operation.empty`."""
         return ends_without_content(finishes, wanted)
 
