@@ -41,6 +41,7 @@ __all__ = [
     "OpaqueDelta",
     "Opened",
     "Part",
+    "Prompt",
     "Reasoning",
     "Refusal",
     "RefusalDelta",
@@ -200,6 +201,23 @@ class Reasoning(Struct, frozen=True, omit_defaults=True):
     """The model decides how much to think (Anthropic's `adaptive`)."""
 
 
+class Prompt(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a request says that came as a bare text to be gone on with (`/v1/completions`, the interface before chat).
+
+    The text itself is the request's one message, the user's: that is what a deployment is asked that only chats.
+    """
+
+    tokens: list[int] | None = None
+    """The text as tokens of the model's own; the message is empty then."""
+    suffix: str | None = None
+    """What follows the place that is to be filled."""
+    best_of: int | None = None
+    logprobs: int | None = None
+    """How many log probabilities are wanted for each token."""
+    echo: bool = False
+    """Whether the vendor is to repeat the prompt before its answer."""
+
+
 class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a caller asks for.
 
@@ -236,6 +254,8 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether a second vendor may be asked when the first is slow; None: as the route or mode says."""
     midstream: Midstream | None = None
     """What becomes of a stream that breaks after content was delivered; None: as the route or mode says."""
+    prompt: Prompt | None = None
+    """Not None: the request is one for text completion, and its message the text."""
     extra: dict[str, dict[str, Any]] = {}
     """Per wire format (`chat_completions`, `messages`, `responses`, `generate_content`, `cohere_chat`): top-level fields of
     the body that have no canonical word. They are sent to vendors of that format and to no others."""

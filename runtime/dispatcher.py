@@ -32,6 +32,7 @@ from ..actors.supervisor import Child, ChildStatistics, RestartsExhausted, Super
 from ..actors.vault import VendorState
 from ..actors.vendor import Vendor as VendorActor
 from ..actors.waiting import WaitingRoom
+from .batches import embed
 from .canon import Criticality, Request
 from .chronicle import Chronicle
 from .config import Config, ConfigError, Loaded, Problem, Vendor, load, load_mapping
@@ -43,10 +44,11 @@ from .dispatch import answer
 from .house import House, RetryPolicy, conducts
 from .orders import carry_out
 from .plan import Planned, plan_deployments, routing_table, vendor_spec
-from .reply import Reply
+from .reply import EmbeddingsReply, Reply
 from .stalls import Stalls
 from .standing import Budgets, NetworkStanding, budgets, network
 from .stream import EventStream
+from .vectors import Embed
 
 __all__ = ["Dispatcher"]
 
@@ -327,6 +329,10 @@ class Dispatcher:
     async def send(self, request: Request, *, request_id: str | None = None) -> Reply:
         """The whole answer. Raises `errors.DispatchError`; the caller's cancellation reaches the vendor."""
         return await answer(self._running(), request, request_id or self.new_request_id())
+
+    async def embed(self, wanted: Embed, *, request_id: str | None = None) -> EmbeddingsReply:
+        """The vectors of texts, in as many calls as the vendor's limits ask for. Raises `errors.DispatchError`."""
+        return await embed(self._running(), self.routing, wanted, request_id or self.new_request_id())
 
     def stream(self, request: Request, *, request_id: str | None = None) -> EventStream:
         """The answer event by event: ``async with dispatcher.stream(request) as events: async for ...``."""

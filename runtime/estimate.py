@@ -37,9 +37,12 @@ class Facts(Struct, frozen=True):
     """Characters of text, and of images that are sent along: about the bytes that the request keeps in memory."""
     prefix: int | None = None
     """A digest of how the request begins, if it is long enough for vendors to keep that in a cache."""
+    window: int | None = None
+    """Tokens that have to fit into a context window, where those are not all that goes in."""
 
 
 _NONE: Final = frozenset[str]()
+_CHAT: Final = frozenset({"chat"})
 
 
 def facts_of(request: Request, long_context: int) -> Facts:
@@ -65,7 +68,7 @@ def facts_of(request: Request, long_context: int) -> Facts:
     )
     output = (request.max_tokens or _DEFAULT_OUTPUT) * (request.n or 1)
     if not (request.tools or images or request.output) and tokens < long_context:
-        return Facts(tokens, output, _NONE, _NONE, characters + data, _prefix_of(request, tokens))
+        return Facts(tokens, output, _NONE, _CHAT, characters + data, _prefix_of(request, tokens))
     needs = {
         name
         for name, wanted in (("tools", request.tools), ("vision", images), ("json", request.output))
@@ -73,7 +76,7 @@ def facts_of(request: Request, long_context: int) -> Facts:
     }
     kinds = needs | {"long_context"} if tokens >= long_context else needs
     prefix = _prefix_of(request, tokens)
-    return Facts(tokens, output, frozenset(kinds), frozenset(needs), characters + data, prefix)
+    return Facts(tokens, output, frozenset(kinds), _CHAT | needs, characters + data, prefix)
 
 
 def _prefix_of(request: Request, tokens: int) -> int | None:

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from msgspec import Struct, convert
 
+from .options import merged
 from .problems import Problem, nearest, spell
 from .sources import read
 
@@ -132,6 +133,6 @@ def _filled(table: Mapping[Any, Any], literal: bool) -> Mapping[Any, Any]:
         ready.pop("api_key", None)
     own = table.get("options")
     if isinstance(own, Mapping):
-        ready["options"] = {**entry.options, **own}
+        ready["options"] = merged(entry.options, own)
         return {**ready, **{name: value for name, value in table.items() if name != "options"}}
     return {**ready, **table}

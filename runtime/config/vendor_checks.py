@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from .interpolation import Missing
 from .problems import Step, nearest
-from .schema import Config, Limits, Model, Price, Simulation, Timeouts, Vendor
+from .schema import NO_OUTPUT_PRICE, Config, Limits, Model, Price, Simulation, Timeouts, Vendor
 from .serving import keys
 
 __all__ = ["Finding", "timeout_findings", "vendor_findings"]
@@ -244,6 +244,8 @@ def _model(steps: tuple[Step, ...], model: Model, before: list[Model]) -> Iterat
         yield Finding((*steps, "weight"), "is not finite", "write a number such as 1.0")
     yield from _limits((*steps, "limits"), model.limits)
     if model.price is not None:
+        if model.price.output is NO_OUTPUT_PRICE and model.operations != {"embeddings"}:
+            yield Finding((*steps, "price", "output"), "is missing", "add `output = ...`")
         yield from _price((*steps, "price"), model.price)
 
 

@@ -10,6 +10,7 @@ from . import admin
 from .azure import ask_deployment
 from .chat import chat_completions
 from .count_tokens import count_tokens
+from .embeddings import embeddings
 from .gemini import ask_model
 from .http import Exchange
 from .messages import messages
@@ -27,6 +28,7 @@ ENDPOINTS: Final[dict[str, Mapping[str, Endpoint]]] = {
     "/v1/messages": {"POST": messages},
     "/v1/messages/count_tokens": {"POST": count_tokens},
     "/v1/responses": {"POST": responses},
+    "/v1/embeddings": {"POST": embeddings},
     "/v1/models": {"GET": models},
     "/v1/stats": {"GET": admin.stats},
     "/v1/orders": {"POST": orders},
@@ -35,6 +37,7 @@ ENDPOINTS: Final[dict[str, Mapping[str, Endpoint]]] = {
     "/openai/models": {"GET": models},
     "/openai/responses": {"POST": responses},
     "/openai/v1/chat/completions": {"POST": chat_completions},
+    "/openai/v1/embeddings": {"POST": embeddings},
     "/openai/v1/models": {"GET": models},
     "/openai/v1/responses": {"POST": responses},
     "/health": {"GET": admin.health},
@@ -62,6 +65,7 @@ BELOW: Final[tuple[tuple[str, Mapping[str, Endpoint]], ...]] = (
 STYLES: Final[dict[Endpoint, Style]] = {
     chat_completions: OPENAI,
     responses: OPENAI,
+    embeddings: OPENAI,
     stored_response: OPENAI,
     ask_deployment: OPENAI,
     messages: ANTHROPIC,
