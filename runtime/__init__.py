@@ -38,9 +38,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .canon import (
+        Audio,
         Choice,
         Completion,
         Event,
+        File,
         Finished,
         Image,
         JsonOutput,
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttemptRecord",
+    "Audio",
     "Choice",
     "Completion",
     "DispatchError",
@@ -75,6 +78,7 @@ __all__ = [
     "Embeddings",
     "EmbeddingsReply",
     "Event",
+    "File",
     "Finished",
     "HouseRefused",
     "Image",

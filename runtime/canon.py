@@ -26,12 +26,14 @@ from ..actors.machines.overload import Criticality
 
 __all__ = [
     "CONTENT_EVENTS",
+    "Audio",
     "Choice",
     "Completion",
     "Criticality",
     "Event",
     "Failed",
     "Fault",
+    "File",
     "FinishReason",
     "Finished",
     "Image",
@@ -97,6 +99,26 @@ class Image(Struct, frozen=True, tag="image", omit_defaults=True, kw_only=True):
     extra: dict[str, Any] | None = None
 
 
+class File(Struct, frozen=True, tag="file", omit_defaults=True, kw_only=True):
+    """A document (a PDF, a text): either at a `url`, or as base64 `data` with its `media_type`. `name` is its file name
+    or title."""
+
+    url: str | None = None
+    data: str | None = None
+    media_type: str | None = None
+    name: str | None = None
+    extra: dict[str, Any] | None = None
+
+
+class Audio(Struct, frozen=True, tag="audio", omit_defaults=True, kw_only=True):
+    """Sound that the model shall listen to: either at a `url`, or as base64 `data` with its `media_type`."""
+
+    url: str | None = None
+    data: str | None = None
+    media_type: str | None = None
+    extra: dict[str, Any] | None = None
+
+
 class ToolCall(Struct, frozen=True, tag="tool_call", omit_defaults=True):
     """A call that the model asks for. `arguments` is JSON text as the model wrote it, valid or not."""
 
@@ -145,7 +167,7 @@ class Opaque(Struct, frozen=True, tag="opaque", omit_defaults=True):
     payload: dict[str, Any]
 
 
-Part: TypeAlias = Text | Image | ToolCall | ToolResult | Thinking | Refusal | Opaque
+Part: TypeAlias = Text | Image | File | Audio | ToolCall | ToolResult | Thinking | Refusal | Opaque
 
 
 class Message(Struct, frozen=True, omit_defaults=True):

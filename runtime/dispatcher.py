@@ -37,6 +37,7 @@ from .canon import Criticality, Request
 from .chronicle import Chronicle
 from .config import Config, ConfigError, Loaded, Problem, Vendor, load, load_mapping
 from .config.serving import serving
+from .credentials.signing import SigningTransport
 from .deployment import Deployment
 from .detached import Background
 from .dialects import Dialect, dialect_class
@@ -89,6 +90,7 @@ class Dispatcher:
         self._router_state = RouterState(len(self.serving.vendors), self._policies, self._waiting_room())
         self._supervisor: Supervisor | None = None
         self._background = Background()
+        self._credentials: dict[tuple[str, str], SigningTransport] = {}
         self._stalls = Stalls()
         self._stack = AsyncExitStack()
         self._nursery_manager: Any = None
@@ -141,6 +143,8 @@ class Dispatcher:
         await self._nursery.start(self._background.run)
         self._nursery.start_soon(self._stalls.run)
         self._nursery.start_soon(self._chronicle.run)
+        for signing in self._credentials.values():
+            self._nursery.start_soon(signing.keep_fresh)
         return self
 
     async def __aexit__(
@@ -238,18 +242,30 @@ class Dispatcher:
     def _deployment(
         self, planned: Planned, transports: Mapping[str, httpx.AsyncBaseTransport], mailbox: Mailbox[Any]
     ) -> Deployment:
-        vendor = planned.vendor
+        vendor, dialect = planned.vendor, self._dialect(planned)
         return Deployment(
             name=planned.name,
             vendor=vendor.name,
             model=planned.model,
-            dialect=self._dialect(planned),
-            transport=transports[vendor.name],
+            dialect=dialect,
+            transport=self._way_out(planned, dialect, transports[vendor.name]),
             timeouts=vendor.timeouts or self.config.timeouts,
             mailbox=mailbox,
             drains=vendor.on_disconnect == "drain",
             stalls=self._stalls,
         )
+
+    def _way_out(
+        self, planned: Planned, dialect: Dialect, transport: httpx.AsyncBaseTransport
+    ) -> httpx.AsyncBaseTransport:
+        """The vendor's transport, with an account's credentials put on where the dialect's door wants any."""
+        account = (planned.vendor.name, planned.account)
+        if account not in self._credentials:
+            credentials = dialect.credentials()
+            if credentials is None:
+                return transport
+            self._credentials[account] = SigningTransport(transport, credentials)
+        return self._credentials[account]
 
     @staticmethod
     def _dialect(planned: Planned) -> Dialect:

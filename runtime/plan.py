@@ -65,7 +65,7 @@ class Planned(Struct, frozen=True, kw_only=True):
             deployment=self.name,
             vendor=self.vendor.name,
             model=self.model.name,
-            context=int(self.model.context),
+            context=self.model.window,
             capabilities=self.model.does,
             quality=self.model.quality,
             input_price=None if price is None else float(price.input),

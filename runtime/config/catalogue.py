@@ -41,10 +41,14 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     console: str | None = None
     docs: str
     note: str | None = None
+    prices: str | None = None
+    key: str | None = None
 
     @property
     def api_key(self) -> str:
         """The key as a configuration would say it: `${A}`, or `${A:-${B}}` where either will do."""
+        if self.key is not None:
+            return self.key
         *others, last = self.keys
         text = f"${{{last}:-}}" if self.optional else f"${{{last}}}"
         for name in reversed(others):

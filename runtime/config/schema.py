@@ -30,10 +30,12 @@ __all__ = [
     "OperationName",
     "Overload",
     "Price",
+    "PriceTier",
     "Retry",
     "Route",
     "Rule",
     "Server",
+    "ServerTLS",
     "Simulation",
     "Streams",
     "Supervision",
@@ -110,7 +112,7 @@ NO_OUTPUT_PRICE: Final = Usd("0")
 """The price of output where none is given: told by its identity from a zero that somebody wrote."""
 
 
-class Price(Table, frozen=True, kw_only=True):
+class Rates(Table, frozen=True, kw_only=True):
     """Dollars per million tokens, by kind. A kind without a price of its own costs what its sum costs."""
 
     input: Usd
@@ -124,6 +126,22 @@ class Price(Table, frozen=True, kw_only=True):
     audio_output: Usd | None = None
 
 
+class PriceTier(Rates, frozen=True, kw_only=True):
+    """What everything in a request costs whose input is larger: it replaces the whole price, kind by kind."""
+
+    above: TokenCount
+    """Tokens of input, cached ones included."""
+
+
+class Price(Rates, frozen=True, kw_only=True):
+    """What a model costs."""
+
+    requests: Usd | None = None
+    """Dollars per thousand requests, beside the tokens."""
+    tiers: list[PriceTier] = []
+    """Prices of long requests, the smallest `above` first."""
+
+
 class Model(Table, frozen=True, kw_only=True):
     """One model that a vendor serves."""
 
@@ -131,8 +149,9 @@ class Model(Table, frozen=True, kw_only=True):
     """What callers say. The same name at several vendors makes them alternatives."""
     id: str | None = None
     """What the vendor calls it (Azure: the deployment's name); `name` if absent."""
-    context: TokenCount = TokenCount(128_000)
-    """The context window in tokens; of a model that makes embeddings, what its longest input may have."""
+    context: TokenCount | None = None
+    """The context window in tokens; of a model that makes embeddings, what its longest input may have. None: as the
+    published lists say, else 128k."""
     operations: Annotated[frozenset[OperationName], Meta(min_length=1)] = frozenset({"chat"})
     """What it does: `chat`, `embeddings`, `completions` (goes on with a bare text, in the vendor's own interface for that)."""
     max_output: TokenCount | None = None
@@ -140,7 +159,7 @@ class Model(Table, frozen=True, kw_only=True):
     quality: Share = 0.5
     """How good its answers are, 0 to 1, in your judgement; `sophisticated` and `auto` go by it."""
     price: Price | None = None
-    """Unknown if absent: then the cost is reported as unknown, never as zero."""
+    """None: as the published lists say. Where they say nothing the cost is reported as unknown, never as zero."""
     limits: Limits = Limits()
     weight: Weight = 1.0
     options: dict[str, Any] = {}
@@ -152,6 +171,11 @@ class Model(Table, frozen=True, kw_only=True):
         as a chat."""
         texts = _TEXTS if self.operations & _SPEAKING else frozenset[str]()
         return self.capabilities | self.operations | texts
+
+    @property
+    def window(self) -> int:
+        """The context window to reckon with."""
+        return 128_000 if self.context is None else int(self.context)
 
 
 class Faults(Table, frozen=True, kw_only=True):
@@ -202,6 +226,8 @@ class Vendor(Table, frozen=True, kw_only=True):
     limits: Limits = Limits()
     limit_model: LimitModel | None = None
     """How it counts against its limits. None: by the dialect and the address."""
+    prices: str | None = None
+    """Whose published prices are its own: a provider of genai-prices, or "none". None: by the catalogue and the address."""
     headers: dict[str, str] = {}
     proxy: str | None = None
     """`http://[user:password@]host:port`."""
@@ -359,11 +385,31 @@ class Overload(Table, frozen=True, kw_only=True):
     """The process's resident memory; if absent what its container, else the machine has."""
 
 
+class ServerTLS(Table, frozen=True, kw_only=True):
+    """TLS at the daemon's front door. The files are read anew within ten seconds when they change."""
+
+    certificate: str
+    """A PEM file: the daemon's own certificate, then those between it and the root."""
+    key: str | None = None
+    """A PEM file with its private key, without a passphrase; if absent, the key stands in the file of the certificate."""
+    client_ca: str | None = None
+    """A PEM file: only callers with a certificate of this authority are let in."""
+
+
 class Server(Table, frozen=True, kw_only=True):
     """The daemon's front door."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 4000
+    unix_socket: Annotated[str, Meta(min_length=1)] | None = None
+    """The path of a unix socket to listen at, in place of `host` and `port`."""
+    unix_socket_mode: Annotated[str, Meta(pattern="^[0-7]{3,4}$")] = "660"
+    """Permissions of its file, as `chmod` takes them: who may write to it may connect."""
+    backlog: Annotated[int, Meta(ge=1)] = 4096
+    """Connections that the kernel keeps waiting until they are accepted; it lowers this to its own limit."""
+    reuse_port: bool = False
+    """Let other daemons listen at the same address and port (SO_REUSEPORT): the kernel spreads connections over them."""
+    tls: ServerTLS | None = None
     max_body: ByteCount = ByteCount(16 * 2**20)
     max_connections: Annotated[int, Meta(ge=1)] = 10_000
     """For a further one the longest idle connection is closed."""

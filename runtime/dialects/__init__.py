@@ -39,6 +39,7 @@ DIALECTS: Final[dict[str, str]] = {
     "anthropic": "anthropic:Anthropic",
     "google": "google:Google",
     "cohere": "cohere:Cohere",
+    "bedrock": "bedrock:Bedrock",
 }
 """Name in the configuration -> module and class. Imported when first used."""
 

@@ -19,6 +19,7 @@ import httpx
 from msgspec import Struct
 
 from ..canon import Completion, Event, Fault, Request
+from ..credentials.base import Credentials
 from ..vectors import Embed, Embeddings
 
 __all__ = [
@@ -160,7 +161,7 @@ class Dialect(ABC):
     name: ClassVar[str]
     """As written in the configuration: `dialect = "openai"`."""
     format: ClassVar[str]
-    """The wire format: `chat_completions`, `messages`, `responses`, `generate_content`, `cohere_chat`."""
+    """The wire format: `chat_completions`, `messages`, `responses`, `generate_content`, `cohere_chat`, `converse`, `ollama_chat`."""
     operations: ClassVar[frozenset[str]] = frozenset({"chat"})
     """What can be said in it."""
     embedder: EmbeddingsHalf | None = None
@@ -187,6 +188,11 @@ class Dialect(ABC):
     @abstractmethod
     def decoder(self) -> Decoder:
         """A decoder for one streamed answer of status 200."""
+
+    def credentials(self) -> Credentials | None:
+        """What has to be put on every request at the way out; None where a key in a header is all. Called once for each
+        account, whose models share what it gives."""
+        return None
 
     @abstractmethod
     def fault(self, answer: Answer) -> Fault:

@@ -113,7 +113,7 @@ def targets() -> Iterator[Target]:
     for name, dialect in dialects():
         home = _home(dialect.format)
         for part, kind, source, check in (
-            ("decoder", "sse", seeds.streams, check_decoder),
+            ("decoder", _FRAMINGS.get(dialect.format, "sse"), seeds.streams, check_decoder),
             ("completion", "json", seeds.wholes, check_completion),
             ("fault", "http", seeds.answers, check_fault),
         ):
@@ -139,10 +139,14 @@ def targets() -> Iterator[Target]:
         )
 
 
+_FRAMINGS: Final = {"converse": "frames"}
+"""Formats whose streams are not server-sent events."""
+
 _HOMES: Final = {
     "messages": "anthropic",
     "generate_content": "generate_content_answers",
     "cohere_chat": "cohere_answers",
+    "converse": "bedrock",
 }
 
 

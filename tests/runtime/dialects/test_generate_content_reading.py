@@ -15,6 +15,8 @@ from typing import Any
 import msgspec
 import pytest
 from llm_dispatcher.runtime.canon import (
+    Audio,
+    File,
     Image,
     JsonOutput,
     Message,
@@ -254,18 +256,22 @@ def test_a_result_is_its_text_or_its_json(
     assert message.content == [ToolResult("i", text, "f", is_error, extra)]
 
 
-def test_pictures_are_images_and_other_media_are_opaque() -> None:
-    sound = {"inlineData": {"mimeType": "audio/wav", "data": "AA=="}}
+def test_pictures_sounds_and_documents_have_their_words_and_films_are_opaque() -> None:
+    film = {"inlineData": {"mimeType": "video/mp4", "data": "AA=="}}
     (message,) = user(
         {"inlineData": {"mimeType": "image/png", "data": "AA=="}},
         {"fileData": {"mimeType": "image/webp", "fileUri": "gs://b/c"}, "mediaResolution": {"level": "LOW"}},
-        sound,
+        {"inlineData": {"mimeType": "audio/wav", "data": "AA=="}},
+        {"fileData": {"mimeType": "application/pdf", "fileUri": "gs://b/d"}},
+        film,
         {"fileData": {"fileUri": "https://youtu.be/x"}},
     )
     assert message.content == [
         Image(data="AA==", media_type="image/png"),
         Image(url="gs://b/c", media_type="image/webp", extra={FORMAT: {"mediaResolution": {"level": "LOW"}}}),
-        Opaque(FORMAT, sound),
+        Audio(data="AA==", media_type="audio/wav"),
+        File(url="gs://b/d", media_type="application/pdf"),
+        Opaque(FORMAT, film),
         Opaque(FORMAT, {"fileData": {"fileUri": "https://youtu.be/x"}}),
     ]
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ....canon import FinishReason, Image, Opaque, Part, Refusal, Text, Thinking, Usage
+from ....canon import Audio, File, FinishReason, Image, Opaque, Part, Refusal, Text, Thinking, Usage
 from ...untrusted import Unreadable, read_json
 from .drops import Drops
-from .images import image_part
+from .media_parts import media_part
 from .wire import FORMAT, MADE_ID, METADATA_FIELDS
 
 __all__ = [
@@ -64,8 +64,8 @@ def write_part(part: Part, *, own: bool, thoughts: bool) -> dict[str, Any] | Non
             return write_thought(part.text, part.signature, part.format, thoughts=thoughts)
         case Refusal():
             return {"text": part.text}
-        case Image():
-            return image_part(part, Drops(lenient=True))
+        case Image() | File() | Audio():
+            return media_part(part, Drops(lenient=True))
         case Opaque(format=format, payload=payload) if format == FORMAT:
             return payload
     return None

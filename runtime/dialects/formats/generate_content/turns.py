@@ -12,15 +12,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from ....canon import Image, Message, Opaque, Part, Role, Text, Thinking, ToolCall, ToolResult
+from ....canon import Audio, File, Image, Message, Opaque, Part, Role, Text, Thinking, ToolCall, ToolResult
 from .names import camel_keys
 from .wire import FORMAT, MADE_ID
 
 __all__ = ["TurnReader"]
+
+
+_KINDS: Final[dict[str, type[Image | Audio | File]]] = {"image": Image, "audio": Audio}
+"""By the first half of the media type; everything else is a document."""
 
 
 class TurnReader:
@@ -87,7 +91,7 @@ class TurnReader:
             return self._call(fields, item)
         if isinstance(fields.get("functionResponse"), dict):
             return self._result(fields, item)
-        return _image(fields) or Opaque(FORMAT, item)
+        return _media(fields) or Opaque(FORMAT, item)
 
     def _call(self, fields: dict[str, Any], item: dict[str, Any]) -> Part:
         call = camel_keys(fields.pop("functionCall"))
@@ -160,12 +164,12 @@ def _extra(fields: dict[str, Any]) -> dict[str, Any] | None:
     return {FORMAT: fields} if fields else None
 
 
-def _image(fields: dict[str, Any]) -> Image | None:
-    """The image in a part of inline data or of a file; None for other media, and for what an image cannot say."""
+def _media(fields: dict[str, Any]) -> Image | Audio | File | None:
+    """The image, sound or document in a part of inline data or of a file; None for films, and for what these cannot say."""
     inline, file = fields.get("inlineData"), fields.get("fileData")
     blob = camel_keys(inline if isinstance(inline, dict) else file if isinstance(file, dict) else {})
     media_type = blob.pop("mimeType", "")
-    if not isinstance(media_type, str) or not media_type.startswith("image/"):
+    if not isinstance(media_type, str) or not media_type or media_type.startswith("video/"):
         return None
     content = blob.pop("data" if isinstance(inline, dict) else "fileUri", None)
     if blob or not isinstance(content, str):
@@ -173,6 +177,7 @@ def _image(fields: dict[str, Any]) -> Image | None:
     further = _extra(
         {name: value for name, value in fields.items() if name not in ("inlineData", "fileData")}
     )
+    kind = _KINDS.get(media_type.partition("/")[0], File)
     if isinstance(inline, dict):
-        return Image(data=content, media_type=media_type, extra=further)
-    return Image(url=content, media_type=media_type, extra=further)
+        return kind(data=content, media_type=media_type, extra=further)
+    return kind(url=content, media_type=media_type, extra=further)
