@@ -18,6 +18,7 @@ from ...actors.faults import FaultClass
 from ...actors.routing import Selection
 from ..dispatcher import Dispatcher
 from ..errors import UnknownModel
+from ..passing.passage import ANY
 from .gemini import model_in
 from .http import Exchange, encode
 from .styles import ANTHROPIC, GOOGLE
@@ -66,7 +67,9 @@ async def model(dispatcher: Dispatcher, exchange: Exchange) -> None:
 def _names(dispatcher: Dispatcher) -> Mapping[str, Selection]:
     routing = dispatcher.routing
     named = {**routing.names, **routing.modes}
-    return {name: selection for name, selection in named.items() if selection.candidates}
+    return {
+        name: each for name, each in named.items() if any(found.model != ANY for found in each.candidates)
+    }
 
 
 def _openai(name: str, selection: Selection) -> dict[str, Any]:
