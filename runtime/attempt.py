@@ -286,7 +286,7 @@ class Attempt:
                     raise VendorFault(self.fault)
                 return events
             if not piece or decoder.finished:
-                if self.first_token is None and self._operation.empty(self._finishes, self._request):
+                if self.first_token is None and self._empty():
                     raise self._failed(FaultClass.EMPTY_OK, "the stream ended without any content")
                 self._ended = True
                 return events
@@ -294,6 +294,10 @@ class Attempt:
                 raise self._failed(FaultClass.OVERSIZED, f"the stream is longer than {MOST_BODY} bytes")
             if events:
                 return events
+
+    def _empty(self) -> bool:
+        """Whether a stream that has ended without content is no answer."""
+        return self._operation.empty(self.deployment.dialect, self._finishes, self._request)
 
     async def _next_piece(self) -> bytes:
         """The next bytes of the body; empty at its end."""

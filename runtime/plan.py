@@ -6,7 +6,7 @@ Deployments are named by `config.serving.placements`; each key is an account wit
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -40,6 +40,8 @@ _IMITATED: Final = frozenset({"openai", "openai-responses"})
 _WHOLE: Final = Model(name=ANY, operations=frozenset(), capabilities=frozenset())
 """What stands for the whole of a vendor's interface, for requests that are passed on to it."""
 
+_SIMULATED: Final = {"embeddings": {"most_inputs": 2048, "base64": True, "tokens": True}}
+
 
 class Planned(Struct, frozen=True, kw_only=True):
     """One deployment to be made: whose, of which model, billed to which key."""
@@ -63,7 +65,7 @@ class Planned(Struct, frozen=True, kw_only=True):
             model=self.model.id or self.model.name,
             key=self.key or None,
             headers=self.vendor.headers,
-            options=merged(self.vendor.options, self.model.options),
+            options=merged(_usual_options(self.vendor), merged(self.vendor.options, self.model.options)),
             lenient=self.vendor.on_unsupported == "drop",
             operations=self.model.operations,
         )
@@ -82,6 +84,11 @@ class Planned(Struct, frozen=True, kw_only=True):
             output_price=None if price is None else float(price.output),
             weight=self.model.weight,
         )
+
+
+def _usual_options(vendor: Vendor) -> Mapping[str, Any]:
+    """What goes without saying of a vendor: a simulated one takes embeddings as OpenAI does."""
+    return _SIMULATED if vendor.simulate is not None and vendor.dialect == "openai" else {}
 
 
 def plan_deployments(vendors: Iterable[Vendor]) -> Iterator[Planned]:

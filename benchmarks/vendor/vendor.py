@@ -243,6 +243,7 @@ class ScriptedVendor:
             input_tokens=attempt.input_tokens,
             include_usage=asked.include_usage,
             omit=step.omit,
+            embeddings=asked.embeddings,
         )
         states = self.limiter.states(key, asked.model, attempt.at)
         return plan(step, format, asked, answer, said, states, attempt.number, wall, rng)

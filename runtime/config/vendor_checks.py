@@ -244,9 +244,17 @@ def _model(steps: tuple[Step, ...], model: Model, before: list[Model]) -> Iterat
         yield Finding((*steps, "weight"), "is not finite", "write a number such as 1.0")
     yield from _limits((*steps, "limits"), model.limits)
     if model.price is not None:
-        if model.price.output is NO_OUTPUT_PRICE and model.operations != {"embeddings"}:
-            yield Finding((*steps, "price", "output"), "is missing", "add `output = ...`")
+        if model.operations != {"embeddings"}:
+            yield from _missing_output((*steps, "price"), model.price)
         yield from _price((*steps, "price"), model.price)
+
+
+def _missing_output(steps: tuple[Step, ...], price: Price) -> Iterator[Finding]:
+    places: list[tuple[tuple[Step, ...], Rates]] = [(steps, price)]
+    places += [((*steps, "tiers", number), tier) for number, tier in enumerate(price.tiers)]
+    for where, rates in places:
+        if rates.output is NO_OUTPUT_PRICE:
+            yield Finding((*where, "output"), "is missing", "add `output = ...`")
 
 
 def _price(steps: tuple[Step, ...], price: Price) -> Iterator[Finding]:

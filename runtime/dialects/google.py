@@ -1,4 +1,4 @@
-"""Google's Gemini API: `generateContent` with a key in `x-goog-api-key`.
+"""Google's Gemini API: `generateContent` with a key in `x-goog-api-key`, and embeddings.
 
 ```
 base_url = "https://generativelanguage.googleapis.com/v1beta"
@@ -10,7 +10,9 @@ Streams are asked for as server-sent events. Options:
 - `thinking`: `"level"` or `"budget"`, how the model is told to think; by default its name decides (a level
   from Gemini 3 on), which cannot be seen in names such as `gemini-flash-latest`;
 - `max_event_bytes`: the longest streamed event that is taken, 1 MiB by default; models that make pictures
-  send each in one event.
+  send each in one event;
+- `embeddings`: a table of those of `formats.embed_content.half.Options`, for models that make them. Which of Google's ways
+  of asking for them a model takes is found by its name and the address.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ import msgspec
 
 from ..canon import Completion, Fault, Request
 from .base import Answer, Built, Decoder, Dialect, Target
+from .door import Door
+from .formats.embed_content.half import Embedder, options_of
 from .formats.generate_content import FORMAT, StreamDecoder, read_completion, read_fault, write
 from .formats.generate_content.stream import EVENT_LIMIT
 
@@ -32,7 +36,7 @@ __all__ = ["BASE_URL", "Google"]
 BASE_URL: Final = "https://generativelanguage.googleapis.com/v1beta"
 
 _COLLECTIONS: Final = ("models/", "tunedModels/")
-_OPTIONS: Final = ("max_event_bytes", "thinking")
+_OPTIONS: Final = ("embeddings", "max_event_bytes", "thinking")
 
 
 class Google(Dialect):
@@ -40,6 +44,7 @@ class Google(Dialect):
 
     name: ClassVar[str] = "google"
     format: ClassVar[str] = FORMAT
+    operations: ClassVar[frozenset[str]] = frozenset({"chat", "embeddings"})
 
     def __init__(self, target: Target, rng: Random | None = None) -> None:
         super().__init__(target)
@@ -51,6 +56,14 @@ class Google(Dialect):
         self._url = httpx.URL(f"{address}:generateContent")
         self._stream_url = httpx.URL(f"{address}:streamGenerateContent?alt=sse")
         self._headers = _headers(target, self._url)
+        embedding = options_of(target, self._url.host)
+        if "embeddings" in target.operations:
+            key = {} if target.key is None else {"x-goog-api-key": target.key}
+
+            def place(method: str) -> Door:
+                return Door(httpx.URL(f"{address}:{method}"), key, target)
+
+            self.embedder = Embedder(place, model, embedding, target)
 
     def build(self, request: Request, *, stream: bool) -> Built:
         """See `Dialect.build`."""

@@ -53,7 +53,7 @@ class Operation(ABC, Generic[W, A]):
     def decoder(self, dialect: Dialect) -> Decoder:
         """A decoder for one streamed answer of status 200."""
 
-    def empty(self, _finishes: Sequence[Finished], _wanted: W, /) -> bool:
+    def empty(self, _dialect: Dialect, _finishes: Sequence[Finished], _wanted: W, /) -> bool:
         """Whether a stream that brought no content before these endings is no answer."""
         return False
 

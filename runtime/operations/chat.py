@@ -42,7 +42,7 @@ class Chat(Operation[Request, Completion]):
         """See `Operation.decoder`."""
         return dialect.decoder()
 
-    def empty(self, finishes: Sequence[Finished], wanted: Request, /) -> bool:
+    def empty(self, _dialect: Dialect, finishes: Sequence[Finished], wanted: Request, /) -> bool:
         """See `Operation.empty`."""
         return ends_without_content(finishes, wanted)
 

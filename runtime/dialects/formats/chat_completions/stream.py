@@ -80,6 +80,7 @@ class _Delta(Struct):
 class _Choice(Struct):
     index: Annotated[int, Meta(ge=0, lt=MOST_CHOICES)] = 0
     delta: _Delta | None = None
+    text: str | None = None
     finish_reason: str | None = None
     logprobs: Any = None
     error: Any = None
@@ -198,6 +199,9 @@ class Reader:
         self._open_choices.add(index)
         if choice.delta is not None:
             self._delta(choice.delta, index, events)
+        elif choice.text:
+            # A text completion: the framing is the same.
+            events.append(TextDelta(choice.text, index))
         if choice.logprobs or choice.content_filter_results:
             beside = _given(logprobs=choice.logprobs, content_filter_results=choice.content_filter_results)
             events.append(OpaqueDelta(FORMAT, beside, index, content=False))
