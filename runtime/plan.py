@@ -22,6 +22,7 @@ from .config.options import merged
 from .config.schema import Config, Limits, Model, Rule, TargetTable, Vendor
 from .config.serving import keys, placements
 from .dialects import Target
+from .passing.passage import ANY
 
 __all__ = ["Planned", "limit_model", "plan_deployments", "routing_table", "vendor_spec"]
 
@@ -36,6 +37,9 @@ _MODEL_OF_DOMAIN: Final = {"openai.com": "openai", "groq.com": "groq"}
 _IMITATED: Final = frozenset({"openai", "openai-responses"})
 
 
+_WHOLE: Final = Model(name=ANY, operations=frozenset(), capabilities=frozenset())
+"""What stands for the whole of a vendor's interface, for requests that are passed on to it."""
+
 _SIMULATED: Final = {"embeddings": {"most_inputs": 2048, "base64": True, "tokens": True}}
 
 
@@ -47,6 +51,11 @@ class Planned(Struct, frozen=True, kw_only=True):
     model: Model
     account: str
     key: str | None
+
+    @property
+    def whole(self) -> bool:
+        """Whether it stands for the whole of the vendor's interface: then it has no operation of its own."""
+        return not self.model.operations
 
     def target(self) -> Target:
         """What its dialect is told."""
@@ -90,6 +99,10 @@ def plan_deployments(vendors: Iterable[Vendor]) -> Iterator[Planned]:
             yield Planned(
                 name=place.name, vendor=vendor, model=place.model, account=accounts[place.key], key=place.key
             )
+        if vendor.passed_below is not None:
+            for number, (key, account) in enumerate(accounts.items(), 1):
+                name = f"{vendor.name}/{ANY}" + (f"#{number}" if number > 1 else "")
+                yield Planned(name=name, vendor=vendor, model=_WHOLE, account=account, key=key)
 
 
 def limit_model(vendor: Vendor) -> str:
@@ -168,8 +181,13 @@ def vendor_spec(config: Config, vendor: Vendor, planned: Iterable[Planned]) -> V
 
 def routing_table(config: Config, planned: Sequence[Planned]) -> RoutingTable:
     """Every name that a caller may use, and what it stands for."""
-    everything = [each.candidate() for each in planned]
     by_target: dict[str, list[Candidate]] = {}
+    for each in planned:
+        if each.whole:
+            # For what is passed on, and not to be had by a model's name.
+            by_target.setdefault(f"{each.vendor.name}/{ANY}", []).append(each.candidate())
+    planned = [each for each in planned if not each.whole]
+    everything = [each.candidate() for each in planned]
     for each, candidate in zip(planned, everything, strict=True):
         by_target.setdefault(each.model.name, []).append(candidate)
         by_target.setdefault(f"{each.vendor.name}/{each.model.name}", []).append(candidate)

@@ -237,10 +237,20 @@ class Vendor(Table, frozen=True, kw_only=True):
     the answer's `x-dispatch-dropped`."""
     on_disconnect: Literal["abort", "drain"] = "abort"
     """When a caller leaves: close the connection at once, or read on to the end, so that the bill is exact."""
+    passthrough: bool | str = False
+    """Whether the whole of its interface can be had below `/{name}/`, with its key, by whoever reaches the port; a text: below
+    `/{text}/`."""
     options: dict[str, Any] = {}
     """Settings of the dialect, such as Azure's `api_version`."""
     simulate: Simulation | None = None
     """A simulated vendor: no network, no key."""
+
+    @property
+    def passed_below(self) -> str | None:
+        """The first segment of the paths that are passed on to it; None if none are."""
+        if isinstance(self.passthrough, str):
+            return self.passthrough
+        return self.name if self.passthrough else None
 
     def __repr__(self) -> str:
         """Without keys, headers and proxy: a representation ends in logs."""

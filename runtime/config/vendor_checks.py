@@ -15,7 +15,7 @@ from .problems import Step, nearest
 from .schema import NO_OUTPUT_PRICE, Config, Limits, Model, Price, Rates, Simulation, Timeouts, Vendor
 from .serving import keys
 
-__all__ = ["Finding", "timeout_findings", "vendor_findings"]
+__all__ = ["RESERVED", "Finding", "timeout_findings", "vendor_findings"]
 
 _KEYED: Final = frozenset(
     {"openai", "openai-responses", "azure", "azure-responses", "anthropic", "google", "cohere", "bedrock"}
@@ -29,6 +29,10 @@ _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 """RFC 9110 section 5.5: neither line breaks nor other control characters."""
 _KEY: Final = re.compile(r"[\x21-\x7e]+")
+_SEGMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")
+_VERSION: Final = re.compile(r"v[0-9]+[a-z0-9]*")
+RESERVED: Final = frozenset({"admin", "api", "health", "metrics", "openai", "ready"})
+"""First segments of paths that are the dispatcher's own, or may once be, besides versions (`v1`)."""
 _DEAREST: Final = 100_000
 _CHEAPEST: Final = 0.0001
 """Outside of these bounds, dollars per million tokens are more likely dollars per thousand or per token."""
@@ -58,6 +62,7 @@ def vendor_findings(config: Config, index: int, missing: Missing) -> Iterator[Fi
         remedy = "leave it out: deployments are called `vendor/model`"
         yield Finding((*steps, "name"), "a vendor's name has no `/`", remedy)
     yield from _dialect(steps, vendor)
+    yield from _passthrough(steps, vendor, config.vendors[:index])
     yield from _address(steps, vendor, missing)
     yield from _keys(steps, vendor)
     yield from _headers(steps, vendor)
@@ -85,6 +90,19 @@ def _dialect(steps: tuple[Step, ...], vendor: Vendor) -> Iterator[Finding]:
         return
     remedy = nearest(vendor.dialect, dialect_names(), "dialects")
     yield Finding((*steps, "dialect"), f"no dialect is called {vendor.dialect!r}", remedy)
+
+
+def _passthrough(steps: tuple[Step, ...], vendor: Vendor, before: list[Vendor]) -> Iterator[Finding]:
+    segment, steps = vendor.passed_below, (*steps, "passthrough")
+    if segment is None:
+        return
+    example = f'name another path, such as passthrough = "{vendor.name}-direct"'
+    if not _SEGMENT.fullmatch(segment):
+        yield Finding(steps, f"/{segment}/ is no path that every client can ask for", example)
+    elif segment in RESERVED or _VERSION.fullmatch(segment):
+        yield Finding(steps, f"/{segment}/ is a path of the dispatcher's own", example)
+    elif any(other.passed_below == segment for other in before):
+        yield Finding(steps, f"another vendor is passed on to below /{segment}/ too", example)
 
 
 def _address(steps: tuple[Step, ...], vendor: Vendor, missing: Missing) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ from .admission import Admission
 from .failures import failure_of, headers_of
 from .http import BodyTooLarge, ClientGone, Exchange, Receive, Report, Scope, Send, encode
 from .orders import orders
+from .passthrough import interface_at, pass_on, style_of_interface
 from .routes import ENDPOINTS, Endpoint, methods_of, style_of
 from .styles import Failure
 
@@ -56,7 +57,11 @@ class Gateway:
             return
         path, method = scope["path"], "GET" if scope["method"] == "HEAD" else scope["method"]
         methods = methods_of(path)
-        style = style_of(path, method, methods, dict(scope["headers"]))
+        interface = interface_at(self._dispatcher, path) if methods is None else None
+        if interface is not None:
+            methods, style = {scope["method"]: pass_on}, style_of_interface(interface)
+        else:
+            style = style_of(path, method, methods, dict(scope["headers"]))
         exchange = Exchange(scope, receive, send, self._dispatcher.new_request_id(), style, self.reports)
         with suppress(ClientGone):
             await self._serve(scope, exchange, methods)
@@ -79,8 +84,8 @@ class Gateway:
             known = ", ".join(ENDPOINTS)
             await _refuse(exchange, 404, f"there is nothing at {path}; there is {known}", "not_found")
             return None
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        endpoint = methods.get(method)
+        method = scope["method"]
+        endpoint = methods.get(method) or (methods.get("GET") if method == "HEAD" else None)
         if endpoint is None:
             allowed = ", ".join(methods)
             message = f"{path} takes {allowed}, not {scope['method']}"
@@ -117,7 +122,7 @@ class Gateway:
     async def _answer(self, endpoint: Endpoint, exchange: Exchange) -> None:
         """Run the endpoint, and turn what it raises into an answer if none has begun."""
         try:
-            if exchange.scope["method"] == "POST" and endpoint not in _NEVER_SHED:
+            if (exchange.scope["method"] == "POST" or endpoint is pass_on) and endpoint not in _NEVER_SHED:
                 self._admission.admit(exchange)
             await endpoint(self._dispatcher, exchange)
         except DispatchError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,9 +11,11 @@ import httpx
 import pytest
 from llm_dispatcher.actors.faults import FaultClass
 from llm_dispatcher.runtime import Dispatcher
+from llm_dispatcher.runtime.config.vendor_checks import RESERVED
 from llm_dispatcher.runtime.errors import NoVendor, Overloaded, Unauthorized
 from llm_dispatcher.runtime.gateway.app import EXTENSION, Gateway
 from llm_dispatcher.runtime.gateway.failures import failure_of
+from llm_dispatcher.runtime.gateway.routes import BELOW, ENDPOINTS
 from llm_dispatcher.runtime.gateway.styles import ANTHROPIC, GOOGLE, OPENAI
 
 from tests.fakes.scripted import ScriptedTransport, answer, config, status
@@ -176,3 +179,8 @@ async def test_an_azure_deployment_is_the_models_name_whatever_the_body_says(
     ):
         refused = await client.post(missing, json=body)
         assert (refused.status_code, refused.json()["error"]["code"]) == (404, "not_found")
+
+
+def test_every_path_of_our_own_is_one_that_no_vendor_may_take() -> None:
+    beginnings = {path.split("/")[1] for path in (*ENDPOINTS, *[beginning for beginning, _ in BELOW])}
+    assert {each for each in beginnings if not re.fullmatch(r"v[0-9]\w*", each)} <= RESERVED
