@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["vendors"]
 
 _WIDE = 160
+_ADDRESS = 50
 
 
 @click.command(short_help="List the vendors that are known by name.")
@@ -62,7 +63,9 @@ def _print(known: dict[str, Entry]) -> None:
 
     table = Table(title="Vendors that are known by name", title_justify="left", title_style="bold")
     for column in ("name", "vendor", "dialect", "address", "key", "differs"):
-        table.add_column(column, overflow="fold")
+        # Some addresses hold much that is the customer's own: they may be broken, those of the others should not.
+        width = _ADDRESS if column == "address" else None
+        table.add_column(column, overflow="fold", min_width=width, max_width=width)
     for name, entry in known.items():
         differs = ", ".join(f"{option} = {_toml(value)}" for option, value in entry.options.items())
         keys = " or ".join(entry.keys) + (" (optional)" if entry.optional else "")

@@ -18,8 +18,11 @@ from .serving import keys
 __all__ = ["Finding", "timeout_findings", "vendor_findings"]
 
 _KEYED: Final = frozenset(
-    {"openai", "openai-responses", "azure", "azure-responses", "anthropic", "google", "cohere", "bedrock"}
-)
+    {
+        "anthropic", "azure", "azure-responses", "bedrock", "cohere", "google", "openai", "openai-responses", "vertex",
+        "vertex-anthropic",
+    }
+)  # fmt: skip
 """Dialects whose vendors want a key. Who installs another dialect knows what it wants."""
 
 _CREDENTIALS: Final = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key"})
