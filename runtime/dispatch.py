@@ -31,6 +31,7 @@ async def reach(journey: Journey) -> Attempt:
         else:
             fault = await begin(journey, attempt)
         if fault is None:
+            journey.answered(attempt)
             return attempt
         go_on = journey.goes_on(attempt, fault)
         journey.finish(attempt, last=not go_on)

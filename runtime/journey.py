@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import trio
 
-from ..actors.faults import Again, Consequence, FaultClass, consequence
+from ..actors.faults import Again, Consequence, FaultClass, Health, consequence
 from ..actors.mailbox import ActorCrashed, MailboxClosed, MailboxFull
 from ..actors.messages import Lease, NoLease, Outcome, Route, Spent
 from .attempt import OVERSLEPT, Attempt
@@ -92,6 +92,10 @@ class Journey:
         self._unsuited = 0
         self._sent_elsewhere = False
         self._last_fault: Fault | None = None
+        self._withdrawn = False
+        """A retry was withdrawn for the next attempt."""
+        self._retry: Attempt | None = None
+        """The attempt that a retry was withdrawn for, as long as it is not known what came of it."""
         self._ending = Ending() if ending is None else ending
         self._ended = False
         house.budget.deposit(request.criticality, self.begun)
@@ -123,7 +127,10 @@ class Journey:
             if self._last_fault is not None:
                 raise error_for(self._last_fault, self.attempts)
             raise unleased(self.request, leased, trio.current_time(), self.house.deployments)
-        return self._attempt(leased)
+        attempt = self._attempt(leased)
+        if self._withdrawn:
+            self._withdrawn, self._retry = False, attempt
+        return attempt
 
     async def hedge(self, slow: Attempt) -> Attempt | None:
         """Lease a deployment of another vendor, for a race with `slow`. None if that is not to be had, or not worth it."""
@@ -287,10 +294,27 @@ class Journey:
         free = self._free(fault)
         if not self.judge(attempt, fault):
             return False
-        return free or self.house.budget.withdraw(self.request.criticality, trio.current_time())
+        if not free:
+            budget, criticality = self.house.budget, self.request.criticality
+            self._withdrawn = budget.withdraw(criticality, trio.current_time())
+        return free or self._withdrawn
+
+    def answered(self, attempt: Attempt) -> None:
+        """`attempt` has brought the answer, or its first content."""
+        self._learn(attempt, helped=True)
+
+    def _learn(self, attempt: Attempt, *, helped: bool) -> None:
+        """Tell the budget what came of a retry."""
+        if attempt is self._retry:
+            self._retry = None
+            self.house.budget.learn(self.request.criticality, helped, trio.current_time())
 
     def judge(self, attempt: Attempt, fault: Fault) -> bool:
         """Whether another attempt may help after `fault`; the next `attempt` takes it into account."""
+        if attempt is self._retry and self._free(fault):
+            # The next one is made on the same account.
+            self._withdrawn, self._retry = True, None
+        self._learn(attempt, helped=False)
         if fault.code != OVERSLEPT:
             self._last_fault = fault
         name = attempt.deployment.name
@@ -313,7 +337,7 @@ class Journey:
             return now < self.deadline
         row = consequence(fault.kind, fault.status)
         delay = self._delay(fault, row)
-        again = self._may_repeat(name, fault, row.same, now + delay)
+        again = self._may_repeat(name, fault, row.same, now + delay) and not _untrusted(attempt.lease, row)
         if not (row.other or again or self._elsewhere(fault)):
             return False
         self._tried = (*self._tried, name)
@@ -397,6 +421,11 @@ class Journey:
         self.operation = operation_of(request)
         self._facts = self.operation.facts(request, self.house.long_context)
         self._needs = self._facts.needs | needs
+
+
+def _untrusted(lease: Lease, row: Consequence) -> bool:
+    """Whether the deployment was on trial, and did not stand it: its circuit is open again, and stays so for seconds."""
+    return row.breaker is Health.FAILURE and (lease.probe or lease.desperate)
 
 
 def _internal(error: Exception) -> Fault:

@@ -156,7 +156,7 @@ class _LoudServer(Server):
     """Does not keep the crash of a connection to itself."""
 
     async def serve_connection(self, stream: trio.abc.Stream) -> None:
-        await ServerConnection(self, stream, None).run()
+        await ServerConnection(self, stream, None, None).run()
 
 
 def check_server(case: bytes) -> None:
