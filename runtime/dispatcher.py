@@ -188,6 +188,16 @@ class Dispatcher:
             from .simulated import SimulatedTransport
 
             return SimulatedTransport(vendor.simulate, rng=self._derived_rng(vendor), limits=vendor.limits)
+        if vendor.program is not None:
+            from .wire.program import ProgramTransport
+
+            program = vendor.program
+            return ProgramTransport(
+                program.command,
+                at_once=program.at_once,
+                directory=program.directory,
+                environment=program.environment,
+            )
         from .wire.client import TrioTransport
         from .wire.pool import ClientLimits
 

@@ -26,7 +26,8 @@ def vendors(name: str | None, as_json: bool) -> None:
     """List the vendors that are known by name: a configuration needs to say nothing but their models.
 
     With NAME it prints a table of that vendor, ready for a dispatcher.toml; what is filled in stands in it as
-    comments. Other vendors work too: most speak OpenAI's format, and need a `base_url` and a key.
+    comments. Other vendors work too: most speak OpenAI's format, and need a `base_url` and a key. So does a program on this
+    machine: see `program` in the annotated dispatcher.toml.
 
     \b
     Examples:

@@ -43,6 +43,7 @@ DIALECTS: Final[dict[str, str]] = {
     "cohere": "cohere:Cohere",
     "bedrock": "bedrock:Bedrock",
     "ollama": "ollama:Ollama",
+    "program": "program:Program",
 }
 """Name in the configuration -> module and class. Imported when first used."""
 
