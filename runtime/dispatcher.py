@@ -9,8 +9,8 @@ the caller's own body leaves as it is, not wrapped in a group.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager, suppress
 from os import PathLike
 from types import TracebackType
 from typing import Any, Self, get_args
@@ -63,6 +63,16 @@ _MOST_OUTCOMES = 100_000
 _NOT_RUNNING = "the dispatcher is not running: use it inside `async with Dispatcher.open(...)`"
 _GRACE = 1.0
 """Seconds that the end of everything that outlasts its request may take."""
+
+
+@contextmanager
+def _as_configured(planned: Planned) -> Iterator[None]:
+    """A `ValueError` within is a flaw of the configuration."""
+    try:
+        yield
+    except ValueError as error:
+        remedy = "see the dialect's module for its options"
+        raise ConfigError([Problem("", f"vendors ({planned.vendor.name})", str(error), remedy)]) from error
 
 
 class Dispatcher:
@@ -182,6 +192,16 @@ class Dispatcher:
             from .simulated import SimulatedTransport
 
             return SimulatedTransport(vendor.simulate, rng=self._derived_rng(vendor), limits=vendor.limits)
+        if vendor.program is not None:
+            from .wire.program import ProgramTransport
+
+            program = vendor.program
+            return ProgramTransport(
+                program.command,
+                at_once=program.at_once,
+                directory=program.directory,
+                environment=program.environment,
+            )
         from .wire.client import TrioTransport
         from .wire.pool import ClientLimits
 
@@ -270,7 +290,8 @@ class Dispatcher:
         """The vendor's transport, with an account's credentials put on where the dialect's door wants any."""
         account = (planned.vendor.name, planned.account)
         if account not in self._credentials:
-            credentials = dialect.credentials()
+            with _as_configured(planned):
+                credentials = dialect.credentials()
             if credentials is None:
                 return transport
             self._credentials[account] = SigningTransport(transport, credentials)
@@ -279,13 +300,8 @@ class Dispatcher:
     @staticmethod
     def _dialect(planned: Planned) -> Dialect:
         """The deployment's dialect. Raises `ConfigError` for options that it does not take."""
-        try:
+        with _as_configured(planned):
             return dialect_class(planned.vendor.dialect)(planned.target())
-        except ValueError as error:
-            remedy = "see the dialect's module for its options"
-            raise ConfigError(
-                [Problem("", f"vendors ({planned.vendor.name})", str(error), remedy)]
-            ) from error
 
     def _child(
         self,

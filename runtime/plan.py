@@ -21,6 +21,7 @@ from .config.modes import modes as configured_modes
 from .config.options import merged
 from .config.schema import Config, Limits, Model, Rule, TargetTable, Vendor
 from .config.serving import keys, placements
+from .config.units import TokenCount
 from .dialects import Target
 from .passing.passage import ANY
 
@@ -61,7 +62,7 @@ class Planned(Struct, frozen=True, kw_only=True):
         """What its dialect is told."""
         return Target(
             vendor=self.vendor.name,
-            base_url=self.vendor.base_url.rstrip("/") or "http://simulated.invalid/v1",
+            base_url=self.vendor.base_url.rstrip("/") or "http://here.invalid/v1",
             model=self.model.id or self.model.name,
             key=self.key or None,
             headers=self.vendor.headers,
@@ -140,6 +141,14 @@ def _limits(limits: Limits, advised_floor: int | None = None) -> LimitSpec:
     )
 
 
+def _within_program(vendor: Vendor) -> Limits:
+    """Of a program there may run so many at once, whatever else is allowed."""
+    limits, program = vendor.limits, vendor.program
+    if program is None or (limits.concurrent is not None and limits.concurrent <= program.at_once):
+        return limits
+    return msgspec.structs.replace(limits, concurrent=TokenCount(program.at_once))
+
+
 def _prices(model: Model) -> tuple[float, float]:
     """Dollars per token of input and of output; 0 where unknown."""
     price = model.price
@@ -166,7 +175,7 @@ def vendor_spec(config: Config, vendor: Vendor, planned: Iterable[Planned]) -> V
                 for each in planned
             ]
         ),
-        account_limits=_limits(vendor.limits),
+        account_limits=_limits(_within_program(vendor)),
         limit_model=counting,
         breaker=BreakerSettings(
             consecutive=breaker.consecutive_failures,

@@ -17,7 +17,7 @@ pytestmark = [needs_corpus, pytest.mark.slow]
 DIALECTS = {
     "anthropic": "anthropic",
     "gemini": "google",
-    "vertex": "google",
+    "vertex": "vertex",
     "azure-openai": "azure",
     "cohere": "cohere",
     "bedrock": "bedrock",

@@ -31,6 +31,7 @@ __all__ = [
     "Overload",
     "Price",
     "PriceTier",
+    "Program",
     "Retry",
     "Route",
     "Rule",
@@ -206,6 +207,19 @@ class Simulation(Table, frozen=True, kw_only=True):
     """The same seed gives the same lengths, times and faults."""
 
 
+class Program(Table, frozen=True, kw_only=True):
+    """A program on this machine that is started for every request (dialect `program`). No shell reads the command."""
+
+    command: Annotated[list[str], Meta(min_length=1)]
+    """The program and its arguments; the program is looked for in PATH unless it is written with a `/`."""
+    at_once: Annotated[int, Meta(ge=1, le=1000)] = 4
+    """How many of it may run at the same time. Further requests wait in line."""
+    directory: str | None = None
+    """Where it runs. None: where the dispatcher does."""
+    environment: dict[str, str] = {}
+    """Variables for it, beside PATH, HOME and the like: it does not see ours, which hold the keys of other vendors."""
+
+
 class Vendor(Table, frozen=True, kw_only=True):
     """One vendor, or one account with it."""
 
@@ -242,6 +256,8 @@ class Vendor(Table, frozen=True, kw_only=True):
     `/{text}/`."""
     options: dict[str, Any] = {}
     """Settings of the dialect, such as Azure's `api_version`."""
+    program: Program | None = None
+    """A program on this machine instead of an address."""
     simulate: Simulation | None = None
     """A simulated vendor: no network, no key."""
 
@@ -251,6 +267,11 @@ class Vendor(Table, frozen=True, kw_only=True):
         if isinstance(self.passthrough, str):
             return self.passthrough
         return self.name if self.passthrough else None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is no address that is asked: it is simulated, or a program."""
+        return self.simulate is not None or self.program is not None
 
     def __repr__(self) -> str:
         """Without keys, headers and proxy: a representation ends in logs."""

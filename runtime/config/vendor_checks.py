@@ -17,9 +17,13 @@ from .serving import keys
 
 __all__ = ["RESERVED", "Finding", "timeout_findings", "vendor_findings"]
 
+_PROGRAM: Final = "program"
 _KEYED: Final = frozenset(
-    {"openai", "openai-responses", "azure", "azure-responses", "anthropic", "google", "cohere", "bedrock"}
-)
+    {
+        "anthropic", "azure", "azure-responses", "bedrock", "cohere", "google", "openai", "openai-responses", "vertex",
+        "vertex-anthropic",
+    }
+)  # fmt: skip
 """Dialects whose vendors want a key. Who installs another dialect knows what it wants."""
 
 _CREDENTIALS: Final = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key"})
@@ -74,6 +78,7 @@ def vendor_findings(config: Config, index: int, missing: Missing) -> Iterator[Fi
         yield from timeout_findings((*steps, "timeouts"), vendor.timeouts)
     if vendor.simulate is not None:
         yield from _simulation((*steps, "simulate"), vendor.simulate)
+    yield from _program(steps, vendor)
     if not vendor.models and vendor.serve != "never":
         yield Finding(
             (*steps, "models"), "is empty", 'add `[[vendors.models]]` with a `name`, or serve = "never"'
@@ -109,7 +114,7 @@ def _address(steps: tuple[Step, ...], vendor: Vendor, missing: Missing) -> Itera
     steps = (*steps, "base_url")
     if not vendor.base_url:
         excused = vendor.serve == "never" or "base_url" in missing.get(vendor.name, {})
-        if vendor.simulate is None and not excused:
+        if not vendor.is_here and not excused:
             yield Finding(steps, "is missing", 'write it like "https://api.example.com/v1"')
         return
     url = parts_of(vendor.base_url)
@@ -224,6 +229,31 @@ def _simulation(steps: tuple[Step, ...], simulate: Simulation) -> Iterator[Findi
         yield Finding((*steps, "tokens_per_second"), "is not finite", "write a large number, such as 100000")
     if simulate.reply_tokens == 0:
         yield Finding((*steps, "reply_tokens"), "an answer has at least one token", "write a number above 0")
+
+
+def _program(steps: tuple[Step, ...], vendor: Vendor) -> Iterator[Finding]:
+    program = vendor.program
+    if program is None:
+        if vendor.dialect == _PROGRAM:
+            remedy = 'write it like program = { command = ["./answer"] }'
+            yield Finding((*steps, "program"), "is missing", remedy)
+        return
+    if vendor.dialect != _PROGRAM:
+        yield Finding(
+            (*steps, "dialect"),
+            f"a program does not speak {vendor.dialect!r}",
+            f'write dialect = "{_PROGRAM}"',
+        )
+    if vendor.base_url or vendor.simulate is not None:
+        yield Finding((*steps, "program"), "is given as well as an address or a simulation", "leave one out")
+    if not program.command[0]:
+        yield Finding((*steps, "program", "command", 0), "is empty", "name the program")
+    for number, argument in enumerate(program.command):
+        if "\0" in argument:
+            yield Finding((*steps, "program", "command", number), "holds a zero byte", "leave it out")
+    for name, value in program.environment.items():
+        if not name or "=" in name or "\0" in name + value:
+            yield Finding((*steps, "program", "environment", name), "is no variable", 'write NAME = "value"')
 
 
 def _model(steps: tuple[Step, ...], model: Model, before: list[Model]) -> Iterator[Finding]:

@@ -68,11 +68,11 @@ class PassingOperation(Operation[Passage, Completion]):
             fields.append((b"content-length", b"%d" % len(wanted.body)))
         return Built(httpx.Request(wanted.method, url, headers=fields, stream=httpx.ByteStream(wanted.body)))
 
-    def read(self, _dialect: Dialect, _body: bytes, _wanted: Passage) -> Completion:
+    def read(self, _dialect: Dialect, _body: bytes, _wanted: Passage, _built: Built) -> Completion:
         """See `Operation.read`: its answers are all streams."""
         raise Unsupported("an answer that is passed on whole")
 
-    def decoder(self, _dialect: Dialect) -> Decoder:
+    def decoder(self, _dialect: Dialect, _built: Built) -> Decoder:
         """See `Operation.decoder`; of a request that is recognised the usage is read by `passing.transit`."""
         return PassingDecoder(None)
 

@@ -264,6 +264,17 @@ _STREAMS: Final[dict[str, list[bytes]]] = {
         _lines(_ollama(content="y"), {"error": "an error was encountered"}),
         _lines({**_ollama(content="whole"), **_OLLAMA_END})[:-1],
     ],
+    "program_lines": [
+        _lines(
+            {"thinking": "hm"},
+            {"text": "yes"},
+            {"tool_call": {"name": "f", "arguments": {"x": 1}}},
+            {"usage": {"input_tokens": 3, "output_tokens": 4}},
+            {"done": True, "finish": "stop"},
+        ),
+        _lines({"text": "y"}, {"error": {"message": "no", "type": "rate_limit_error"}}),
+        b"plain\n\ntext\r\n",
+    ],
 }
 
 # --- whole --------------------------------------------------------------------------------------
@@ -354,6 +365,7 @@ _WHOLES: Final[dict[str, list[Any]]] = {
         {**_ollama(content="yes", thinking="hm", tool_calls=[_OLLAMA_CALL, {"id": "a"}]), **_OLLAMA_END},
         {"error": "model 'm' not found"},
     ],
+    "program_lines": [{"text": "yes", "done": True}, {"error": "no"}],
 }
 
 # --- refusals: a status, headers, and a body -----------------------------------------------------------

@@ -9,6 +9,7 @@ canon has said it already. Its `betas` are a header and not a field.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -35,6 +36,7 @@ def write(
     model: str,
     *,
     stream: bool,
+    opening: Mapping[str, Any] | None = None,
     default_max_tokens: int = DEFAULT_MAX_TOKENS,
     thinking: Way | None = None,
     system_turns: bool = False,
@@ -43,12 +45,14 @@ def write(
 ) -> tuple[bytes, tuple[str, ...]]:
     """The body, and the names of what was dropped. Raises `Unsupported` unless `lenient`.
 
-    `model` is the vendor's name of the model; `thinking` how it is told to think, None: as its name suggests;
-    `system_turns` whether it takes system messages within the conversation, `structured` whether it can be bound to a schema.
+    `model` is the vendor's name of the model; `opening` what the body begins with, if not with that; `thinking` how it is
+    told to think, None: as its name suggests; `system_turns` whether it takes system messages within the conversation,
+    `structured` whether it can be bound to a schema.
     """
     wishes = Wishes(lenient=lenient)
     bound = request.max_tokens
-    body: dict[str, Any] = {"model": model, "max_tokens": default_max_tokens if bound is None else bound}
+    body: dict[str, Any] = {"model": model} if opening is None else {**opening}
+    body["max_tokens"] = default_max_tokens if bound is None else bound
     system, messages = split_system(request.messages, wishes)
     if system is not None:
         body["system"] = system
