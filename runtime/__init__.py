@@ -21,8 +21,8 @@ A tour: the way of one request.
    An answer may be read to its end after its caller has left (`detached`).
 6. `assembly` makes a whole reply of the events where one is wanted; `prices` says what it cost.
 
-`dispatcher` builds all this from a configuration (`config`, `plan`); `cli` and `daemon` are what people start. The
-daemon watches what the process is short of (`overload`, `process`), and `gateway.admission` refuses what can best wait.
+`dispatcher` builds all this from a configuration (`config`, `plan`, `connections`); `cli` and `daemon` are what people start,
+and `asgi` is for those who have an ASGI server of their own. The daemon watches what the process is short of (`overload`, `process`), and `gateway.admission` refuses what can best wait.
 Operators give `orders`, read in the log what became of circuits and quarantines (`chronicle`), and see the rest in
 `GET /v1/stats` (`standing`).
 The names below are the public interface; they are imported when first used.
@@ -34,6 +34,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .asgi import Application
     from .canon import (
         Choice,
         Completion,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from .reply import AttemptRecord, Reply
 
 __all__ = [
+    "Application",
     "AttemptRecord",
     "Choice",
     "Completion",
@@ -93,6 +95,7 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
+    "Application": "asgi",
     "AttemptRecord": "reply",
     "DispatchError": "errors",
     "Dispatcher": "dispatcher",

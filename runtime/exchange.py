@@ -11,7 +11,7 @@ import trio
 from ..actors.faults import FaultClass
 from .canon import Fault
 from .dialects import VendorFault
-from .wire.client_errors import ConnectionRefused, NameNotResolved, StaleConnection, TLSFailed
+from .wire.client_errors import ConnectionRefused, NameNotResolved, NotProcessed, StaleConnection, TLSFailed
 
 __all__ = ["MOST_BODY", "answered", "body_of", "broken", "next_piece", "read_refusal", "read_whole", "unsent"]
 
@@ -21,6 +21,7 @@ _MOST_REFUSAL: Final = 64 * 2**10
 
 _BY_EXCEPTION: Final[tuple[tuple[type[Exception], FaultClass], ...]] = (
     (StaleConnection, FaultClass.STALE_CONNECTION),
+    (NotProcessed, FaultClass.NOT_PROCESSED),
     (TLSFailed, FaultClass.TLS),
     (NameNotResolved, FaultClass.CONNECT),
     (httpx.ConnectError, FaultClass.CONNECT),
