@@ -45,6 +45,8 @@ _ANEW: Final = 0.05
 """Seconds until accepting begins anew after it failed: so that what fails at once does not take all the time."""
 _FAREWELL: Final = 2.0
 """Seconds for telling clients that their requests are ended."""
+_ON_ITS_WAY: Final = 0.2
+"""Seconds for which an idle connection is listened to before it is closed for good: a few round trips."""
 _TOO_MANY: Final = (
     b'{"error":{"message":"too many connections from your address","type":"rate_limit_error","param":null,'
     b'"code":"too_many_connections"}}'
@@ -166,6 +168,8 @@ class Server:
 
     def strain(self, strained: bool) -> None:
         """While `strained`, idle connections are kept for a shorter time only."""
+        if self.draining:
+            return
         limits = self.limits
         self.idle_limit = (
             min(limits.keep_alive, limits.strained_keep_alive) if strained else limits.keep_alive
@@ -196,13 +200,17 @@ class Server:
     async def drain(self, deadline: float) -> None:
         """Stop accepting, close idle connections, and let running requests end until `deadline`.
 
+        An idle connection is closed when nothing comes on it for a moment: a request may be on its way already, and few
+        clients send one again that got no answer.
+
         What still runs then is cancelled, and its client told so: by a 503 if no answer has begun, else by the
         answer's own farewell (`server_cycle.FAREWELL`). Two seconds later every connection is cut.
         """
         self.closing = self.draining = True
         self._accepting.cancel()
-        for connection in list(self.idle):
-            connection.cut()
+        self.idle_limit = min(self.idle_limit, _ON_ITS_WAY)
+        for connection in self.idle:
+            connection.hurry(trio.current_time() + _ON_ITS_WAY)
         await self.wait_until_empty(deadline)
         for connection in list(self._connections):
             connection.end()

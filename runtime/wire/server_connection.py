@@ -151,6 +151,9 @@ class ServerConnection:
                 self._leave()
                 return
             self.parser.feed(bytes(data))
+            if self.parser.has_head:
+                # From here on it must not be closed to make room: before the runner's turn others may have theirs.
+                self.server.idle.pop(self, None)
             self._news.set()
             if self.parser.buffered > _MOST_UNREAD:
                 self._room = trio.Event()

@@ -91,12 +91,12 @@ def test_the_values_shown_as_defaults_are_the_defaults() -> None:
     acme, simulated = examples["acme"], examples["sim-everything"]
     own_vendor = (
         "catalogue", "base_url", "api_key", "serve", "limits", "limit_model", "models", "headers", "proxy",
-        "timeouts",
+        "timeouts", "prices",
     )  # fmt: skip
     not_limits = ("burst", "adaptive", "shared", "strict", "ramp_growth")
     vendor = without(acme, *own_vendor)
     vendor["limits"] = {key: acme["limits"][key] for key in not_limits}
-    vendor["models"] = [without(acme["models"][0], "id", "max_output", "price", "limits")]
+    vendor["models"] = [without(acme["models"][0], "id", "max_output", "context", "price", "limits")]
     vendor["simulate"] = without(simulated["simulate"], "seed", "faults")
     plain = {"name": "acme", "models": [{"name": "acme-large"}], "simulate": {}}
     assert shape({"vendors": [vendor]}, "") == shape({"vendors": [plain]}, "")
