@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ import trio
 import trustme
 from hypercorn.config import Config as HypercornConfig
 from llm_dispatcher.runtime import Application, Dispatcher, DispatchError, Message, Request, TextDelta
-from llm_dispatcher.runtime.exchange import body_of
 from llm_dispatcher.runtime.wire.client import TrioTransport
 from llm_dispatcher.runtime.wire.http2 import Http2Transport
 
@@ -132,7 +131,8 @@ async def test_under_hypercorn_a_client_that_leaves_ends_the_exchange_with_the_v
         answer = await transport.handle_async_request(
             client.build_request("POST", "/chat/completions", json=body)
         )
-        assert b"word" in await anext(body_of(answer))
+        assert isinstance(answer.stream, AsyncIterable)
+        assert b"word" in await anext(aiter(answer.stream))
         await answer.aclose()
         with trio.fail_after(1):
             await vendor.left.wait()
