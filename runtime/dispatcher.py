@@ -157,6 +157,7 @@ class Dispatcher:
         await self._nursery.start(self._background.run)
         self._nursery.start_soon(self._stalls.run)
         self._nursery.start_soon(self._chronicle.run)
+        self._keep_warm(self._nursery, transports)
         for signing in self._credentials.values():
             self._nursery.start_soon(signing.keep_fresh)
         return self
@@ -202,12 +203,16 @@ class Dispatcher:
                 directory=program.directory,
                 environment=program.environment,
             )
-        from .wire.client import TrioTransport
-        from .wire.pool import ClientLimits
+        from .connections import transport_to
 
-        return TrioTransport(
-            limits=ClientLimits(max_connections=vendor.max_connections), proxy=vendor.proxy or None
-        )
+        return transport_to(vendor)
+
+    def _keep_warm(self, nursery: trio.Nursery, transports: Mapping[str, httpx.AsyncBaseTransport]) -> None:
+        """Keep connections open in readiness, where a vendor's `warm` says so and its transport can."""
+        for vendor in self.serving.vendors:
+            keep = getattr(transports[vendor.name], "keep_warm", None)
+            if vendor.warm and vendor.base_url and keep is not None:
+                nursery.start_soon(keep, httpx.URL(vendor.base_url), vendor.warm)
 
     def _derived_rng(self, vendor: Vendor) -> random.Random:
         seed = vendor.simulate.seed if vendor.simulate else None

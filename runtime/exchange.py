@@ -16,7 +16,7 @@ import trio
 from ..actors.faults import FaultClass
 from .canon import Fault
 from .dialects import VendorFault
-from .wire.client_errors import ConnectionRefused, NameNotResolved, StaleConnection, TLSFailed
+from .wire.client_errors import ConnectionRefused, NameNotResolved, NotProcessed, StaleConnection, TLSFailed
 
 __all__ = ["MOST_BODY", "Exchange", "broken"]
 
@@ -42,6 +42,7 @@ _NOTHING: Final = _Nothing()
 
 _BY_EXCEPTION: Final[tuple[tuple[type[Exception], FaultClass], ...]] = (
     (StaleConnection, FaultClass.STALE_CONNECTION),
+    (NotProcessed, FaultClass.NOT_PROCESSED),
     (TLSFailed, FaultClass.TLS),
     (NameNotResolved, FaultClass.CONNECT),
     (httpx.ConnectError, FaultClass.CONNECT),

@@ -244,8 +244,14 @@ class Vendor(Table, frozen=True, kw_only=True):
     """Whose published prices are its own: a provider of genai-prices, or "none". None: by the catalogue and the address."""
     headers: dict[str, str] = {}
     proxy: str | None = None
-    """`http://[user:password@]host:port`."""
+    """`scheme://[user:password@]host:port` with the scheme http, https, socks5 or socks5h; `none`: no proxy. Absent: as the
+    environment says (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY)."""
     max_connections: Annotated[int, Meta(ge=1)] = 1000
+    """Open at once; with HTTP/2, requests under way at once."""
+    warm: Annotated[int, Meta(ge=0, le=1000)] = 0
+    """Connections kept open in readiness, those in use included, so that a request need not wait for a handshake."""
+    http2: bool = False
+    """Speak HTTP/2 where the vendor does: many requests share a connection. Wants the extra `http2`."""
     on_unsupported: Literal["strict", "drop"] = "strict"
     """What happens to a wish that the vendor's interface cannot express: refused, or dropped and named in
     the answer's `x-dispatch-dropped`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Final
 
 from msgspec import Struct
@@ -32,6 +33,7 @@ _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A token, RFC 9110 section 5.6.2."""
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 """RFC 9110 section 5.5: neither line breaks nor other control characters."""
+_PROXIES: Final = ("http", "https", "socks5", "socks5h")
 _KEY: Final = re.compile(r"[\x21-\x7e]+")
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")
 _VERSION: Final = re.compile(r"v[0-9]+[a-z0-9]*")
@@ -72,6 +74,7 @@ def vendor_findings(config: Config, index: int, missing: Missing) -> Iterator[Fi
     yield from _headers(steps, vendor)
     yield from _limits((*steps, "limits"), vendor.limits)
     yield from _budget(steps, vendor)
+    yield from _connections(steps, vendor)
     if vendor.proxy:
         yield from _proxy((*steps, "proxy"), vendor.proxy)
     if vendor.timeouts is not None:
@@ -171,10 +174,31 @@ def _headers(steps: tuple[Step, ...], vendor: Vendor) -> Iterator[Finding]:
 
 
 def _proxy(steps: tuple[Step, ...], proxy: str) -> Iterator[Finding]:
+    if proxy == "none":
+        return
     url = parts_of(proxy)
-    if url is None or url.scheme != "http" or not url.hostname or url.path not in ("", "/") or url.query:
-        remedy = 'write it like "http://user:password@proxy.example.com:3128"; TLS to vendors goes through it'
-        yield Finding(steps, "not the address of an http proxy", remedy)
+    if (
+        url is None
+        or url.scheme not in _PROXIES
+        or not url.hostname
+        or url.path not in ("", "/")
+        or url.query
+    ):
+        remedy = (
+            'write it like "http://user:password@proxy.example.com:3128", with the scheme http, https, socks5 or socks5h, '
+            'or "none"'
+        )
+        yield Finding(steps, "not the address of a proxy", remedy)
+
+
+def _connections(steps: tuple[Step, ...], vendor: Vendor) -> Iterator[Finding]:
+    if vendor.warm > vendor.max_connections:
+        message = f"{vendor.warm} connections are more than `max_connections`, {vendor.max_connections}"
+        yield Finding((*steps, "warm"), message, "keep fewer warm, or allow more")
+    if vendor.http2 and find_spec("h2") is None:
+        yield Finding(
+            (*steps, "http2"), "the package h2 is not installed", "pip install 'llm-dispatcher[http2]'"
+        )
 
 
 def timeout_findings(steps: tuple[Step, ...], timeouts: Timeouts) -> Iterator[Finding]:
