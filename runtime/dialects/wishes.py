@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from ..canon import Tool
 from .base import Unsupported
 
-__all__ = ["Wishes"]
+__all__ = ["Wishes", "foreign_type"]
 
 
 _ASK_FOR_NOTHING: Final = frozenset(
@@ -27,6 +28,21 @@ _ASK_FOR_NOTHING: Final = frozenset(
 books, advice for its cache, which of several summaries of the reasoning. On their own they wish for nothing."""
 
 
+_FUNCTIONS: Final = frozenset({("messages", "custom")})
+"""Formats, and their words for a function where they have one."""
+
+
+def foreign_type(tool: Tool, format: str) -> str | None:
+    """The type of a tool that another format than `format` keeps whole and that is no function; None for a function.
+
+    Written as a function, without a description and parameters, it would be one that nobody can call.
+    """
+    for owner, fields in (tool.extra or {}).items():
+        if owner != format and "type" in fields and (owner, fields["type"]) not in _FUNCTIONS:
+            return str(fields["type"])
+    return None
+
+
 class Wishes:
     """Collects the names of what is `dropped` while one request is written."""
 
@@ -39,6 +55,17 @@ class Wishes:
         if not self._lenient:
             raise Unsupported(feature, remedy)
         self.dropped.append(feature)
+
+    def functions(self, tools: Sequence[Tool], format: str) -> list[Tool]:
+        """Those of `tools` that `format` can say: its own, and functions."""
+        found = []
+        for tool in tools:
+            strange = foreign_type(tool, format)
+            if strange is None:
+                found.append(tool)
+            else:
+                self.cannot(f"a tool of the type {strange}")
+        return found
 
     def of_others(self, extra: Mapping[str, Mapping[str, Any]], format: str) -> None:
         """None of the fields that other formats than `format` have kept can be said."""

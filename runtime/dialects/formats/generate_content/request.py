@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import Any
 
 from ....canon import Request, Tool, ToolChoice
+from ...wishes import foreign_type
 from .config import generation_config
 from .contents import contents_of, system_of
 from .drops import Drops
@@ -40,7 +41,7 @@ def write(
     system = system_of(request.messages, drops)
     if system:
         body["systemInstruction"] = {"parts": system}
-    tools = _tools(request.tools, extra.pop("tools", None))
+    tools = _tools(_functions(request.tools, drops), extra.pop("tools", None))
     if tools:
         body["tools"] = tools
     given = _fields(extra, "toolConfig")
@@ -66,6 +67,14 @@ def _fields(extra: dict[str, Any], name: str) -> dict[str, Any]:
 def _put(body: dict[str, Any], name: str, fields: dict[str, Any]) -> None:
     if fields:
         body[name] = fields
+
+
+def _functions(tools: list[Tool], drops: Drops) -> list[Tool]:
+    for tool in tools:
+        strange = foreign_type(tool, FORMAT)
+        if strange is not None:
+            drops.refuse(f"a tool of the type {strange}", "leave it out")
+    return [tool for tool in tools if foreign_type(tool, FORMAT) is None]
 
 
 def _tools(tools: list[Tool], others: object) -> list[Any]:

@@ -91,18 +91,7 @@ def _sampling(request: Request, body: dict[str, Any], wishes: Wishes) -> None:
 
 
 def _tools(tools: list[Tool], body: dict[str, Any], wishes: Wishes) -> None:
-    """The functions. What another format keeps whole, with a `type` of its own, is none."""
-    written = []
-    for tool in tools:
-        strange = [
-            fields["type"]
-            for owner, fields in (tool.extra or {}).items()
-            if owner != FORMAT and "type" in fields
-        ]
-        if strange:
-            wishes.cannot(f"a tool of the type {strange[0]}")
-        else:
-            written.append(_tool(tool))
+    written = [_tool(tool) for tool in wishes.functions(tools, FORMAT)]
     if written:
         body["tools"] = written
 
