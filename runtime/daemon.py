@@ -76,7 +76,7 @@ async def _serve(loaded: Loaded, host: str, port: int) -> int:
     last_grace = float(config.drain) + _HARD_STOP
     async with Dispatcher.open(loaded, last_grace=last_grace) as dispatcher:
         gateway = Gateway(dispatcher, Admission(overload, default=config.default_criticality))
-        server = Server(gateway, _limits(config), descriptors=Descriptors(files))
+        server = Server(gateway, _limits(config), descriptors=Descriptors(files), refusal=gateway.refusal)
         gateway.reports["server"] = server.statistics
         monitor = _monitor(config, overload, files, server)
         listeners = await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)

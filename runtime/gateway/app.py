@@ -23,7 +23,19 @@ from .admission import Admission
 from .chat import chat_completions
 from .count_tokens import count_tokens
 from .failures import failure_of, headers_of
-from .http import BodyTooLarge, ClientGone, Exchange, Receive, Report, Scope, Send, encode
+from .http import (
+    BodyTooLarge,
+    ClientGone,
+    Exchange,
+    Headers,
+    Receive,
+    Report,
+    Scope,
+    Send,
+    Unserved,
+    encode,
+    request_id_of,
+)
 from .messages import messages
 from .orders import orders
 from .responses import responses, stored_response
@@ -89,6 +101,18 @@ class Gateway:
         exchange = Exchange(scope, receive, send, self._dispatcher.new_request_id(), style, self.reports)
         with suppress(ClientGone):
             await self._serve(scope, exchange)
+
+    def refusal(self, error: Unserved) -> tuple[Headers, bytes]:
+        """What a server answers where it cannot, or must not, let us: in the style of the interface that was called."""
+        style = STYLES.get(error.path.rstrip("/")) or style_of_client(dict(error.headers))
+        name = request_id_of(dict(error.headers)) or self._dispatcher.new_request_id()
+        failure = Failure(
+            status=error.status,
+            message=str(error),
+            code=error.code,
+            type="api_error" if error.status >= 500 else "invalid_request_error",
+        )
+        return [(each, name.encode()) for each in style.id_headers], encode(style.envelope(failure, name))
 
     async def _serve(self, scope: Scope, exchange: Exchange) -> None:
         endpoint = await self._find(scope, exchange)

@@ -81,7 +81,7 @@ def test_a_vendors_own_tools_count_and_are_tools() -> None:
     ):
         facts = facts_of(request, 100_000)
         assert facts.input_tokens > 1000
-        assert (facts.needs, facts.kinds) == ({"tools"}, {"tools"})
+        assert facts.needs == facts.kinds == frozenset({"tools"})
 
 
 def test_what_stands_beside_the_messages_counts() -> None:
@@ -91,7 +91,8 @@ def test_what_stands_beside_the_messages_counts() -> None:
 
 
 def test_the_most_that_a_request_can_come_to_is_never_less_than_the_estimate() -> None:
-    for part in (*DOCUMENTS.values(), Image(data=PDF), Text("word")):
+    parts: list[Part] = [*DOCUMENTS.values(), Image(data=PDF), Text("word")]
+    for part in parts:
         assert most_tokens(asked(part), 10).input_tokens >= tokens(asked(part)) - 5
 
 

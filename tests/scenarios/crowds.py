@@ -191,5 +191,5 @@ async def many_streams_on_sockets(crowd: int, seconds: float) -> Figures:
     figures.at_most("longest step of a task", steps.longest, 0.02, " s")
     figures.at_most("longest collection of garbage", steps.collecting, 0.5, " s")
     events = tokens * len(here.calls)
-    figures.at_most("processor time a token, all three together", steps.total / events * 1e6, 1500, " us")
+    figures.at_most("processor time a token, all three together", steps.total / events * 1e6, 700, " us")
     return figures
