@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ..canon import Tool
 from .base import Unsupported
 
-__all__ = ["Wishes"]
+__all__ = ["Wishes", "foreign_type"]
 
 
 _ASK_FOR_NOTHING: Final = frozenset(
@@ -49,6 +49,21 @@ _AS_ALWAYS: Final[dict[str, Any]] = {"generate_content.generationConfig.response
 """What is wished for by naming it, and given without."""
 
 
+_FUNCTIONS: Final = frozenset({("messages", "custom")})
+"""Formats, and their words for a function where they have one."""
+
+
+def foreign_type(tool: Tool, format: str) -> str | None:
+    """The type of a tool that another format than `format` keeps whole and that is no function; None for a function.
+
+    Written as a function, without a description and parameters, it would be one that nobody can call.
+    """
+    for owner, fields in (tool.extra or {}).items():
+        if owner != format and "type" in fields and (owner, fields["type"]) not in _FUNCTIONS:
+            return str(fields["type"])
+    return None
+
+
 class Wishes:
     """Collects the names of what is `dropped` while one request is written."""
 
@@ -73,14 +88,16 @@ class Wishes:
         else:
             self.cannot(field)
 
-    def takes(self, tool: Tool, format: str) -> bool:
-        """Whether `tool` is a function, or of this very `format`; what another format keeps whole, with a `type` of its own,
-        cannot be said."""
-        for owner, fields in (tool.extra or {}).items():
-            if owner != format and isinstance(fields, dict) and "type" in fields:
-                self.cannot(f"a tool of the type {fields['type']}")
-                return False
-        return True
+    def functions(self, tools: Sequence[Tool], format: str) -> list[Tool]:
+        """Those of `tools` that `format` can say: its own, and functions."""
+        found = []
+        for tool in tools:
+            strange = foreign_type(tool, format)
+            if strange is None:
+                found.append(tool)
+            else:
+                self.cannot(f"a tool of the type {strange}")
+        return found
 
     def of_others(self, extra: Mapping[str, Mapping[str, Any]], format: str) -> None:
         """None of the fields that other formats than `format` have kept can be said."""

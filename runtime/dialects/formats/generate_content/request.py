@@ -40,8 +40,7 @@ def write(
     system = system_of(request.messages, wishes)
     if system:
         body["systemInstruction"] = {"parts": system}
-    functions = [tool for tool in request.tools if wishes.takes(tool, FORMAT)]
-    tools = _tools(functions, extra.pop("tools", None))
+    tools = _tools(wishes.functions(request.tools, FORMAT), extra.pop("tools", None))
     if tools:
         body["tools"] = tools
     given = _fields(extra, "toolConfig")

@@ -96,7 +96,7 @@ def _sampling(request: Request, body: dict[str, Any], wishes: Wishes) -> None:
 
 
 def _tools(tools: list[Tool], body: dict[str, Any], wishes: Wishes) -> None:
-    written = [_tool(tool) for tool in tools if wishes.takes(tool, FORMAT)]
+    written = [_tool(tool) for tool in wishes.functions(tools, FORMAT)]
     if written:
         body["tools"] = written
 

@@ -31,9 +31,10 @@ def write(
     """The body for a vendor, and what was dropped. Raises `Unsupported` unless `lenient`."""
     wishes = Wishes(lenient=lenient)
     body: dict[str, Any] = {"model": model, "input": write_items(request.messages, wishes)}
-    if request.tools:
-        body["tools"] = [_tool(tool) for tool in request.tools if wishes.takes(tool, FORMAT)]
-    if request.tool_choice is not None:
+    tools = [_tool(tool) for tool in wishes.functions(request.tools, FORMAT)]
+    if tools:
+        body["tools"] = tools
+    if request.tool_choice is not None and (tools or not request.tools):
         body["tool_choice"] = _tool_choice(request.tool_choice)
     if request.output is not None:
         body["text"] = {"format": _output(request.output)}
