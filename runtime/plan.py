@@ -122,7 +122,8 @@ def limit_model(vendor: Vendor) -> str:
     )
 
 
-def _limits(limits: Limits, advised_floor: int | None = None) -> LimitSpec:
+def _limits(limits: Limits, advised_floor: int | None = None, *, adaptive: bool = True) -> LimitSpec:
+    """`adaptive`: False where the vendor's table says so, which then holds for its models too."""
     dollars = limits.dollars_per_hour
     return LimitSpec(
         requests_per_minute=limits.requests_per_minute,
@@ -132,7 +133,7 @@ def _limits(limits: Limits, advised_floor: int | None = None) -> LimitSpec:
         requests_per_day=limits.requests_per_day,
         dollars_per_hour=None if dollars is None else float(dollars),
         concurrent=limits.concurrent,
-        adaptive=limits.adaptive,
+        adaptive=limits.adaptive and adaptive,
         burst=limits.burst,
         shared=limits.shared,
         strict=limits.strict,
@@ -169,7 +170,7 @@ def vendor_spec(config: Config, vendor: Vendor, planned: Iterable[Planned]) -> V
                     name=each.name,
                     account=each.account,
                     model=each.model.name,
-                    limits=_limits(each.model.limits, advised),
+                    limits=_limits(each.model.limits, advised, adaptive=vendor.limits.adaptive),
                     prices=_prices(each.model),
                 )
                 for each in planned

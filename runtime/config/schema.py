@@ -94,8 +94,8 @@ class Limits(Table, frozen=True, kw_only=True):
     concurrent: TokenCount | None = None
     """Requests in flight at once."""
     adaptive: bool = True
-    """Whether that number also learns: lowered when the vendor is overloaded, raised again while all goes well, never above
-    `concurrent`."""
+    """Whether that number also learns: lowered when the vendor goes on refusing what is above it, raised again when it takes
+    more, never above `concurrent`. False in a vendor's table holds for its models too."""
     burst: Share = 0.1
     """How much of a minute's requests may start at once, 0 to 1; one always may. Of tokens a whole minute's may, and of
     dollars a whole hour's."""

@@ -11,13 +11,14 @@ from typing import Any
 
 import trio
 from llm_dispatcher.benchmarks.vendor import Delays, ErrorEvent, Script, Step, Stop
+from llm_dispatcher.benchmarks.vendor.script import ErrorKind
 from llm_dispatcher.runtime.process import resident_bytes
 
-from .measure import Figures
+from .measure import Figures, quantile
 from .outages import WELL
 from .world import World, hello, world
 
-__all__ = ["faulty", "hedge_race", "many_streams", "many_streams_on_sockets"]
+__all__ = ["faulty", "hedge_race", "many_streams", "many_streams_on_sockets", "refused_by_chance"]
 
 
 async def hedge_race(*, streamed: bool) -> Figures:
@@ -65,8 +66,6 @@ async def _hedge_after(here: World, *, streamed: bool) -> float:
 
 
 _SETTINGS: dict[str, Any] = {"policy": "round_robin", "timeouts": {"between_tokens": 10}}
-# The number of calls at once is not learned here: a chance overload among few would keep all others waiting.
-_TABLES: dict[str, Any] = {name: {"model": {"limits": {"adaptive": False}}} for name in "abc"}
 _DEADLINE = 300.0
 
 
@@ -91,8 +90,24 @@ def faulty(tokens: int, between: float, seed: int) -> Script:
 async def many_streams(crowd: int) -> Figures:
     """Row 46. A crowd of streams of a minute each, over three vendors; one attempt in twenty goes wrong."""
     scripts = {name: faulty(12, 5.0, number) for number, name in enumerate("abc")}
-    async with world(scripts, _TABLES, **_SETTINGS) as here:
+    async with world(scripts, **_SETTINGS) as here:
         return await _wave(here, crowd, over=20.0)
+
+
+async def refused_by_chance(kind: ErrorKind, share: float) -> Figures:
+    """A crowd of streams over three vendors, each of which refuses such a share for no reason, and does not say for how long."""
+    refusal = Step(error=kind, chance=share)
+    well = Step(tokens=6, delay=Delays(first_event=0.3, between=5.0))
+    scripts = {name: Script(seed=number, rules=[refusal], default=well) for number, name in enumerate("abc")}
+    figures, crowd = Figures(), 300
+    async with world(scripts, **_SETTINGS) as here:
+        # Ten a second: what is held back for a few seconds is soon a crowd.
+        calls = await here.load(10, crowd / 10, lambda _: hello(timeout=_DEADLINE))
+        figures.at_least("success", sum([call.ok for call in calls]) / crowd, 0.99)
+        figures.at_most("attempts a request", sum([here.attempts(name) for name in "abc"]) / crowd, 1.25)
+        waits = [call.ttft for call in calls if call.ok]
+        figures.at_most("time to the first content, p95", quantile(waits, 0.95), 1.0, " s")
+    return figures
 
 
 async def _wave(here: World, crowd: int, *, over: float) -> Figures:
@@ -178,7 +193,7 @@ async def many_streams_on_sockets(crowd: int, seconds: float) -> Figures:
     """Row 46 at full size: over real sockets and in real time, the vendors in this very process."""
     tokens = round(seconds)
     scripts = {name: faulty(tokens, 1.0, number) for number, name in enumerate("abc")}
-    async with world(scripts, _TABLES, sockets=True, **_SETTINGS) as here:
+    async with world(scripts, sockets=True, **_SETTINGS) as here:
         first = await _wave(here, crowd, over=seconds)
         before = resident_bytes() or 0.0
         with _watched() as steps:

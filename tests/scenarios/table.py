@@ -388,6 +388,22 @@ ROWS: tuple[Row, ...] = (
         ),
     ),
     Row(
+        "chance",
+        "vendors refuse by chance, and do not say for how long",
+        "client success >= 0.99: no limit is found where there is none",
+        (
+            Case(partial(crowds.refused_by_chance, "overloaded", 0.1), "overloaded, 10 %", slow=True),
+            Case(partial(crowds.refused_by_chance, "rate_limited", 0.1), "rate limited, 10 %", slow=True),
+            Case(partial(crowds.refused_by_chance, "concurrency_limited", 0.05), "too many, 5 %", slow=True),
+        ),
+    ),
+    Row(
+        "at once",
+        "a vendor takes eight calls at once",
+        "the limit is found and kept to",
+        (Case(limits.open_at_once, slow=True),),
+    ),
+    Row(
         "delays",
         "the same vendor is asked again 400 times",
         "the waits are spread evenly over 0 to 0.25 s",
