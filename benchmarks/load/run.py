@@ -21,7 +21,7 @@ from .report import About, Report, build
 from .scripted import VendorProcess
 from .targets import Target
 
-__all__ = ["Look", "Opened", "run"]
+__all__ = ["Look", "Opened", "run", "version"]
 
 Opened: TypeAlias = AbstractAsyncContextManager[tuple[Target, Sequence[VendorProcess]]]
 """A target, ready to be sent to, and the scripted vendors that were started for it."""
@@ -80,22 +80,23 @@ def _about(plan: Plan, target: Target) -> About:
     began = datetime.fromtimestamp(wall_now(), UTC).isoformat(timespec="seconds")
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     return About(
-        version=_version(),
+        version=version(),
         began=began,
         machine=machine,
         target=target.description,
         vendors=plan.vendors,
-        load=f"{plan.load}, until {plan.until}",
+        load=f"{plan.load}, {plan.extent}",
         model=plan.model,
         stream=plan.stream,
         seed=plan.seed,
     )
 
 
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
+def version() -> str:
+    """This program's version, or that it has none."""
+    from importlib import metadata
 
     try:
-        return version("llm-dispatcher")
-    except PackageNotFoundError:
+        return metadata.version("llm-dispatcher")
+    except metadata.PackageNotFoundError:
         return "from its sources"

@@ -50,7 +50,8 @@ def _summary(report: Report) -> Text:
         f"({share(seen.ok / judged)}), {number(seen.failed)} failed"
         + (f", {number(seen.interrupted)} interrupted" if seen.interrupted else "")
         + (f", of which {number(seen.not_started)} could not be started" if seen.not_started else ""),
-        f"{rate.arrived:.1f} a second were to be sent, {rate.ok:.1f} a second answered"
+        f"{rate.arrived:.1f} a second were to be sent for {duration(report.sending)}; over the whole run {rate.ok:.1f} a "
+        "second were answered"
         + (f" ({rate.good:.1f} within the objectives)" if report.objectives else "")
         + f", at most {number(seen.most_in_flight)} at once",
         _money(report),
