@@ -173,9 +173,10 @@ def _lists(report: Report) -> Iterator[str]:
     if report.errors:
         yield "<h2>Failures</h2>"
         failures = [
-            [each.name, number(each.count), share(each.share), each.example] for each in report.errors
+            [each.name, number(each.count), share(each.share), duration(each.p50), each.example]
+            for each in report.errors
         ]
-        yield _table(["", "count", "share", "for example"], failures, text=3)
+        yield _table(["", "count", "share", "p50", "for example"], failures, text=4)
     if report.vendors:
         yield "<h2>Answered by</h2>"
         yield _table(

@@ -93,6 +93,8 @@ class ErrorRow(Struct, frozen=True):
     share: float
     """Of all requests that were judged."""
     example: str
+    p50: float | None
+    """Seconds after which half of them had failed, from when they were to be sent."""
 
 
 class VendorRow(Struct, frozen=True):
@@ -261,7 +263,7 @@ def _quantiles(seen: Histogram) -> Quantiles:
 def _errors(recorder: Recorder) -> list[ErrorRow]:
     judged = max(1, recorder.judged)
     rows = [
-        ErrorRow(name, each.count, each.count / judged, each.example)
+        ErrorRow(name, each.count, each.count / judged, each.example, each.times.quantile(0.5))
         for name, each in recorder.errors.items()
     ]
     return sorted(rows, key=lambda row: -row.count)

@@ -44,6 +44,7 @@ def _heading(report: Report) -> Text:
 
 def _summary(report: Report) -> Text:
     seen, rate = report.requests, report.throughput
+    sent = seen.arrived - seen.not_started
     judged = max(1, seen.ok + seen.failed)
     lines = [
         f"{number(seen.arrived)} requests in {duration(report.seconds)}: {number(seen.ok)} answered "
@@ -53,7 +54,8 @@ def _summary(report: Report) -> Text:
         f"{rate.arrived:.1f} a second were to be sent for {duration(report.sending)}; over the whole run {rate.ok:.1f} a "
         "second were answered"
         + (f" ({rate.good:.1f} within the objectives)" if report.objectives else "")
-        + f", at most {number(seen.most_in_flight)} at once",
+        + f", at most {number(seen.most_in_flight)} at once"
+        + (f", {report.attempts / sent:.2f} attempts each" if report.attempts > sent > 0 else ""),
         _money(report),
     ]
     return Text("\n".join(lines) + "\n")
@@ -91,10 +93,12 @@ def _cells(times: Quantiles) -> Iterator[str]:
 
 
 def _errors(report: Report) -> Table:
-    table = _table("failed", "", "", "for example", left=(3,))
+    table = _table("failed", "", "", "p50", "for example", left=(4,))
     for row in report.errors:
         example = Text(row.example, overflow="ellipsis", no_wrap=True)
-        table.add_row(Text(row.name, style="red"), number(row.count), share(row.share), example)
+        table.add_row(
+            Text(row.name, style="red"), number(row.count), share(row.share), duration(row.p50), example
+        )
     return table
 
 

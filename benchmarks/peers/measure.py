@@ -89,8 +89,10 @@ class Figures(Struct, frozen=True, kw_only=True):
     """Bytes, before the first request."""
     rss: int | None
     """Bytes, after all of them."""
-    failing: Faults
-    """Plain requests to vendors that answer three in ten with 500."""
+    one_fails: Faults
+    """Plain requests, while the first vendor answers three in ten with 500 and the second is sound."""
+    both_fail: Faults
+    """Plain requests, while both answer three in ten with 500."""
     cutting: Faults
     """Streams of vendors that break off four in five."""
     generator: float
@@ -118,20 +120,22 @@ async def measure(
     async with serving(peer, folder, work, [vendor.url for vendor in vendors]) as (address, pid):
         bench = _Bench(address, pid, vendors)
         rss_idle = None if pid is None else used(pid).rss
+        sound = (_SOUND, _SOUND)
         # Until what is compiled while it runs has been compiled.
-        await bench.run(_SOUND, Bounds(seconds=2 * sitting.seconds, requests=_WARM), stream=False)
+        await bench.run(sound, Bounds(seconds=2 * sitting.seconds, requests=_WARM), stream=False)
         each = Bounds(seconds=sitting.seconds)
         spoken = Script(default=Step(tokens=1000, delay=Delays(between=sitting.gap)))
         rounds = range(sitting.rounds)
-        plain = _best([await bench.run(_SOUND, each, stream=False) for _ in rounds])
-        short = _best([await bench.run(spoken, each, stream=True, tokens=_SHORT) for _ in rounds])
-        long = _best([await bench.run(spoken, each, stream=True, tokens=_LONG) for _ in rounds])
+        plain = _best([await bench.run(sound, each, stream=False) for _ in rounds])
+        short = _best([await bench.run((spoken, spoken), each, stream=True, tokens=_SHORT) for _ in rounds])
+        long = _best([await bench.run((spoken, spoken), each, stream=True, tokens=_LONG) for _ in rounds])
         even = Arriving("constant", sitting.rate, Sizes(_PROMPT, Distribution("fixed", 50)), 1000)
-        steady = await bench.run(_SOUND, Bounds(seconds=3 * sitting.seconds), stream=False, load=even)
+        steady = await bench.run(sound, Bounds(seconds=3 * sitting.seconds), stream=False, load=even)
         rss = None if pid is None else used(pid).rss
         faults = Bounds(requests=sitting.fault_requests)
-        failing = await bench.faults(_FAILING, faults, stream=False)
-        cutting = await bench.faults(_CUTTING, faults, stream=True)
+        one_fails = await bench.faults((_FAILING, _SOUND), faults, stream=False)
+        both_fail = await bench.faults((_FAILING, _FAILING), faults, stream=False)
+        cutting = await bench.faults((_CUTTING, _CUTTING), faults, stream=True)
     return Figures(
         name=peer.name,
         version=version,
@@ -143,7 +147,8 @@ async def measure(
         p99=steady.recorder.latency.quantile(0.99),
         rss_idle=rss_idle,
         rss=rss,
-        failing=failing,
+        one_fails=one_fails,
+        both_fail=both_fail,
         cutting=cutting,
         generator=plain.generator,
     )
@@ -196,7 +201,7 @@ class _Bench:
 
     async def run(
         self,
-        script: Script,
+        scripts: tuple[Script, Script],
         bounds: Bounds,
         *,
         stream: bool,
@@ -204,7 +209,7 @@ class _Bench:
         load: Load | None = None,
         judged: bool = False,
     ) -> _Seen:
-        await self._play(script)
+        await self._play(scripts)
         recorder = Recorder()
         users = load or Users(_USERS, Sizes(_PROMPT, Distribution("fixed", tokens)), None)
         async with over_http(self._address, stream=stream, timeout=_TIMEOUT, connections=256) as target:
@@ -217,8 +222,8 @@ class _Bench:
         cpu = None if before is None or after is None else after - before
         return _Seen(recorder, trio.current_time() - recorder.began, cpu, effort.share)
 
-    async def faults(self, script: Script, bounds: Bounds, *, stream: bool) -> Faults:
-        seen = (await self.run(script, bounds, stream=stream, tokens=1000, judged=stream)).recorder
+    async def faults(self, scripts: tuple[Script, Script], bounds: Bounds, *, stream: bool) -> Faults:
+        seen = (await self.run(scripts, bounds, stream=stream, tokens=1000, judged=stream)).recorder
         counted = [await vendor.books() for vendor in self._vendors]
 
         def failed(name: str) -> int:
@@ -237,10 +242,10 @@ class _Bench:
     def _cpu(self) -> float | None:
         return None if self._pid is None else used(self._pid).cpu
 
-    async def _play(self, script: Script) -> None:
-        """Let every vendor begin `script`, each with a seed of its own, and with empty books."""
+    async def _play(self, scripts: tuple[Script, Script]) -> None:
+        """Let the vendors begin `scripts`, each with a seed of its own, and with empty books."""
         async with httpx.AsyncClient(transport=TrioTransport(), timeout=10.0) as client:
-            for number, vendor in enumerate(self._vendors):
+            for number, (vendor, script) in enumerate(zip(self._vendors, scripts, strict=False)):
                 origin = vendor.url.removesuffix("/v1")
                 own = msgspec.structs.replace(script, seed=script.seed + number)
                 body = msgspec.json.encode(own)

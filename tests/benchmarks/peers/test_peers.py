@@ -132,7 +132,7 @@ async def test_without_a_gateway_the_vendors_faults_are_all_seen(tmp_path: Path)
         seen = await measure(Direct(), "", tmp_path, tmp_path, vendors, sitting)
     assert seen.cpu_per_request is None
     assert seen.p50 is not None
-    plain, streams = seen.failing, seen.cutting
+    plain, streams = seen.one_fails, seen.cutting
     assert (plain.requests, plain.attempts) == (50, 50)
     assert plain.whole + plain.told == 50
     assert 5 <= plain.told <= 25
@@ -156,7 +156,8 @@ def test_the_table_shows_what_is_added_and_who_is_missing() -> None:
             p99=2 * p50,
             rss_idle=None if cpu is None else 2**20,
             rss=None if cpu is None else 3 * 2**20,
-            failing=faults,
+            one_fails=faults,
+            both_fail=faults,
             cutting=faults,
             generator=0.1,
         )
