@@ -129,7 +129,8 @@ def _objectives(report: Report) -> Table:
 def measured(objective: str, value: float | None) -> str:
     """What was measured for an objective, in its own unit."""
     if value is None:
-        return "beyond all"
+        # The quantile falls among requests that failed, or nobody tells costs.
+        return "failed" if objective.startswith(("latency", "ttft")) else "unknown"
     if objective.startswith("error_rate"):
         return share(value)
     if objective.startswith("throughput"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import sys
 import tempfile
@@ -20,9 +21,14 @@ from .table import markdown
 __all__ = ["main"]
 
 
-async def _compare(names: list[str], cache: Path, sitting: Sitting) -> tuple[list[Figures], dict[str, str]]:
+class Seen(msgspec.Struct):
+    """What there is to show so far."""
+
     figures: list[Figures] = []
     left_out: dict[str, str] = {}
+
+
+async def _compare(names: list[str], cache: Path, sitting: Sitting, seen: Seen) -> None:
     async with scripted_vendors(["instant", "instant"]) as vendors:
         for name in names:
             peer = PEERS[name]()
@@ -32,19 +38,17 @@ async def _compare(names: list[str], cache: Path, sitting: Sitting) -> tuple[lis
                     _say(f"{name}: installing into {folder}, unless it is there")
                     version = await trio.to_thread.run_sync(peer.install, folder)
                     _say(f"{name} {version}: measuring")
-                    figures.append(await measure(peer, version, folder, Path(work), vendors, sitting))
+                    seen.figures.append(await measure(peer, version, folder, Path(work), vendors, sitting))
                 except Unavailable as error:
                     _say(f"{name} is left out: {error}")
-                    left_out[name] = str(error)
-    return figures, left_out
+                    seen.left_out[name] = str(error)
 
 
 def _say(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
-def main() -> None:
-    """Run the comparison from the command line."""
+def _parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m llm_dispatcher.benchmarks.peers",
         description=__doc__,
@@ -60,20 +64,31 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     chosen = parser.parse_args()
-    names = [name.strip() for name in chosen.only.split(",") if name.strip()]
-    if unknown := [name for name in names if name not in PEERS]:
+    chosen.names = [name.strip() for name in chosen.only.split(",") if name.strip()]
+    if unknown := [name for name in chosen.names if name not in PEERS]:
         parser.error(f"--only: there is no {unknown[0]!r}; there are {', '.join(PEERS)}")
     if not sys.platform.startswith("linux"):
         parser.error("the figures are read from /proc, so this needs Linux")
+    return chosen
+
+
+def main() -> None:
+    """Run the comparison from the command line. After Ctrl-C the table is of those who had been measured."""
+    chosen, seen, failure = _parsed(), Seen(), ""
+    before = os.getloadavg()[0]
     sitting = Sitting(chosen.seconds, fault_requests=chosen.fault_requests)
     try:
-        figures, left_out = trio.run(_compare, names, chosen.cache.absolute(), sitting)
+        trio.run(_compare, chosen.names, chosen.cache.absolute(), sitting, seen)
     except* VendorFailed as group:
-        sys.exit(str(group.exceptions[0]))
-    print(markdown(figures, left_out))
-    print(f"\n{platform.system()} {platform.machine()}, Python {platform.python_version()}")
+        failure = str(group.exceptions[0])
+    except* KeyboardInterrupt:
+        failure = "interrupted"
+    print(markdown(seen.figures, seen.left_out))
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    print(f"\n{machine}; load average {before:.1f} before, {os.getloadavg()[0]:.1f} after")
     if chosen.json is not None:
-        chosen.json.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=1))
+        chosen.json.write_bytes(msgspec.json.format(msgspec.json.encode(seen), indent=1))
+    sys.exit(failure or 0)
 
 
 if __name__ == "__main__":

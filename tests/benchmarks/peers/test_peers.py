@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from llm_dispatcher.benchmarks.load.scripted import scripted_vendors
+from llm_dispatcher.benchmarks.peers.__main__ import main
 from llm_dispatcher.benchmarks.peers.direct import Direct
 from llm_dispatcher.benchmarks.peers.litellm import LiteLLM
 from llm_dispatcher.benchmarks.peers.measure import Faults, Figures, Sitting, measure
@@ -170,3 +171,13 @@ def test_the_table_shows_what_is_added_and_who_is_missing() -> None:
     assert "| of it added p50 / p99, ms | 0.0 / 0.0 | 2.0 / 4.0 |" in text
     assert "| ... shown as whole | 3 of 100 | 3 of 100 |" in text
     assert "other is left out: it has no licence" in text
+
+
+def test_a_peer_that_nobody_knows_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["peers", "--cache", "somewhere", "--only", "nginx, nobody"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "there is no 'nobody'; there are direct, nginx" in capsys.readouterr().err
