@@ -68,8 +68,7 @@ class Loop:
     def interrupt(self, scope: trio.CancelScope) -> None:
         """End everything at once; what is under way then is counted as interrupted."""
         self._interrupted = True
-        if not self.over:
-            self.ending = "interrupted"
+        self.ending = "interrupted"
         self._stop()
         scope.cancel()
 

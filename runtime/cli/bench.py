@@ -176,6 +176,7 @@ def _run(plan: Plan, opened: Any, *, quiet: bool) -> Report:
     from ...benchmarks.load.progress import Progress
     from ...benchmarks.load.run import run
     from ...benchmarks.load.scripted import VendorFailed
+    from ...benchmarks.load.traces import TraceError
     from ..logs import configure
 
     # Circuits that open are what such a run is made for; the report tells what callers met of it.
@@ -190,13 +191,20 @@ def _run(plan: Plan, opened: Any, *, quiet: bool) -> Report:
         else:
             report = trio.run(run, plan, opened)
     # What is raised within these clauses would leave as a group.
-    except* VendorFailed as group:
-        failure = str(group.exceptions[0])
+    except* (VendorFailed, TraceError) as group:
+        failure = _first(group)
     except* KeyboardInterrupt:
         interrupted = True
     if interrupted:
         raise KeyboardInterrupt
     return report or _fail(failure, 1)
+
+
+def _first(group: BaseExceptionGroup[Any]) -> str:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error)
 
 
 def _tell(report: Report, json_file: str | None, html_file: str | None) -> None:
