@@ -90,6 +90,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     objectives: tuple[Objective, ...] = ()
     price: tuple[Decimal, Decimal] | None = None
     """Dollars for a million input and output tokens, where the target does not tell costs."""
+    pid: int | None = None
+    """The process that serves the target, if its CPU time and memory are to be told."""
     vendors: str = ""
     """What stands behind the target, for the report."""
 

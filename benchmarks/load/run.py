@@ -16,6 +16,7 @@ from ...runtime.clock import wall_now
 from .effort import Stopwatch
 from .loop import Loop
 from .plan import Plan
+from .processes import Used, used
 from .recorder import Recorder
 from .report import About, Report, build
 from .scripted import VendorProcess
@@ -41,7 +42,7 @@ async def run(plan: Plan, opened: Opened, look: Look | None = None) -> Report:
     async with opened as (target, vendors):
         recorder = Recorder(plan.objectives, plan.price)
         loop = Loop(target, recorder, plan.bounds, timeout=plan.timeout, drain=plan.drain)
-        about, stopwatch = _about(plan, target), Stopwatch()
+        about, stopwatch, before = _about(plan, target), Stopwatch(), _used(plan.pid)
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async with trio.open_nursery() as nursery:
                 with trio.CancelScope() as running:
@@ -51,6 +52,7 @@ async def run(plan: Plan, opened: Opened, look: Look | None = None) -> Report:
                     await plan.load.run(loop, plan.seed)
                 seconds, effort = trio.current_time() - recorder.began, stopwatch.read()
                 nursery.cancel_scope.cancel()
+        after = _used(plan.pid)
         books = {vendor.name: told for vendor in vendors if (told := await vendor.books())}
         return build(
             recorder,
@@ -62,7 +64,12 @@ async def run(plan: Plan, opened: Opened, look: Look | None = None) -> Report:
             objectives=plan.objectives,
             in_process=target.in_process,
             books=books,
+            used=None if before is None or after is None else (before, after),
         )
+
+
+def _used(pid: int | None) -> Used | None:
+    return None if pid is None else used(pid)
 
 
 async def _mind(signals: AsyncIterator[int], loop: Loop, running: trio.CancelScope) -> None:

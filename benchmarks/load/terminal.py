@@ -145,6 +145,11 @@ def _notes(report: Report) -> Iterator[Text]:
     yield Text(
         f"{whose}: {own.cpu_share:.0%} of a core{per}, at most {own.peak_rss / 2**20:.0f} MiB", style="dim"
     )
+    if (its := report.target_use) is not None:
+        each = "" if its.cpu_per_request is None else f", {its.cpu_per_request * 1e6:,.0f} µs a request"
+        yield Text(
+            f"the target: {its.cpu_share:.0%} of a core{each}, {its.rss / 2**20:.0f} MiB after the run"
+        )
     if own.warning:
         yield Text(f"mind: {own.warning}", style="bold yellow")
     if report.ending == "interrupted":

@@ -7,6 +7,6 @@ up and started: `direct` (no gateway at all: what the vendor and the load genera
 limit), `ours`, `litellm`, `portkey`. What cannot be installed is left out, and the table says so. To add one, write such a
 file and name it in `roster`.
 
-`measure` is what is done to each, with the loop of `benchmarks.load` and scripted vendors; `processes` reads what a peer's
-processes used; `table` prints it. Linux only: the figures are from /proc.
+`measure` is what is done to each, with the loop of `benchmarks.load` and scripted vendors; `table` prints
+it. Linux only: what a peer's processes used is from /proc.
 """

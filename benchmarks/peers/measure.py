@@ -17,6 +17,7 @@ from ..load.effort import Stopwatch
 from ..load.jobs import Job, Sizes
 from ..load.loop import Bounds, Loop
 from ..load.plan import Arriving, Load, Users
+from ..load.processes import used
 from ..load.recorder import Recorder
 from ..load.scripted import VendorProcess
 from ..load.sizes import Distribution
@@ -24,7 +25,6 @@ from ..load.targets import Address, Target, over_http
 from ..load.watch import Watch
 from ..vendor import Delays, ErrorEvent, Script, Step, Stop
 from .peer import Peer, serving
-from .processes import used
 
 __all__ = ["CUT_SHOWN_AS_WHOLE", "Faults", "Figures", "Sitting", "measure"]
 

@@ -63,6 +63,7 @@ _TARGET: Final = (
     click.option("--model", metavar="M", help="The model, route or mode to ask for. Default: `auto` with --config, `bench` without; --url needs it."),
     click.option("--key-env", metavar="NAME", help="The environment variable with the key for --url. Default: none is sent."),
     click.option("-H", "--header", "headers", metavar="NAME:VALUE", callback=_HEADER, multiple=True, help="A header for --url; may be repeated."),
+    click.option("--pid", metavar="N", type=click.IntRange(1), help="The process that serves --url, on this machine: tells its CPU time and memory, children included. Linux only."),
 )  # fmt: skip
 
 _VENDORS: Final = (

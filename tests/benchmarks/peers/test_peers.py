@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from llm_dispatcher.benchmarks.load.processes import tree, used
 from llm_dispatcher.benchmarks.load.scripted import scripted_vendors
 from llm_dispatcher.benchmarks.peers.__main__ import main
 from llm_dispatcher.benchmarks.peers.direct import Direct
@@ -18,7 +19,6 @@ from llm_dispatcher.benchmarks.peers.nginx import Nginx
 from llm_dispatcher.benchmarks.peers.ours import Ours
 from llm_dispatcher.benchmarks.peers.peer import Command, Peer, Unavailable, install, serving
 from llm_dispatcher.benchmarks.peers.portkey import Portkey
-from llm_dispatcher.benchmarks.peers.processes import tree, used
 from llm_dispatcher.benchmarks.peers.roster import PEERS
 from llm_dispatcher.benchmarks.peers.table import markdown
 from llm_dispatcher.runtime.config import load

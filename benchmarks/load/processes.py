@@ -1,8 +1,9 @@
-"""What a process and all its descendants have used, from /proc."""
+"""What a process and all its descendants have used, from /proc: Linux only."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -11,8 +12,8 @@ from msgspec import Struct
 
 __all__ = ["Used", "tree", "used"]
 
-_TICK: Final = os.sysconf("SC_CLK_TCK")
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_TICK: Final = 1 if sys.platform == "win32" else os.sysconf("SC_CLK_TCK")
+_PAGE: Final = 1 if sys.platform == "win32" else os.sysconf("SC_PAGE_SIZE")
 _PARENT, _USER, _SYSTEM, _CHILDREN_USER, _CHILDREN_SYSTEM, _RSS = 1, 11, 12, 13, 14, 21
 """Fields of /proc/PID/stat, counted from the state, which follows the name (proc_pid_stat(5))."""
 
