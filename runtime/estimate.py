@@ -9,7 +9,20 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from .canon import Image, Message, Part, Refusal, Request, Text, Thinking, ToolCall, ToolResult, Usage
+from .canon import (
+    Audio,
+    File,
+    Image,
+    Message,
+    Part,
+    Refusal,
+    Request,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
 
 __all__ = ["BYTES_PER_TOKEN", "Facts", "characters_of", "facts_of", "most_tokens"]
 
@@ -18,6 +31,12 @@ BYTES_PER_TOKEN: Final = 3.5
 _MESSAGE_TOKENS: Final = 4
 _IMAGE_TOKENS: Final = 1000
 """What vendors charge for one image of common size: 765 (OpenAI, 1024 x 1024), 1,600 (Anthropic, largest), 258 (Gemini)."""
+_FILE_TOKENS: Final = 3000
+"""A document at a URL, of which nothing else is known: a page or two."""
+_FILE_BYTES_PER_TOKEN: Final = 50
+"""Base64 of a PDF: a page is some 100 KB and costs 1,500 to 3,000 tokens, since vendors read it as text and as an image."""
+_AUDIO_BYTES_PER_TOKEN: Final = 700
+"""Base64 of sound: a second of MP3 is 16 KB and costs 32 tokens (Gemini) or fewer (OpenAI)."""
 _MOST_IMAGE_TOKENS: Final = 20_000
 """More than any vendor is known to charge for one image."""
 _CACHED_TOKENS: Final = 1024
@@ -37,23 +56,27 @@ class Facts(Struct, frozen=True):
     """Characters of text, and of images that are sent along: about the bytes that the request keeps in memory."""
     prefix: int | None = None
     """A digest of how the request begins, if it is long enough for vendors to keep that in a cache."""
+    window: int | None = None
+    """Tokens that have to fit into a context window, where those are not all that goes in."""
 
 
 _NONE: Final = frozenset[str]()
+_CHAT: Final = frozenset({"chat"})
 
 
 def facts_of(request: Request, long_context: int) -> Facts:
     """Size, kinds and needs of `request`; from `long_context` input tokens on it is of that kind."""
-    characters = images = data = 0
+    characters = images = data = media = 0
     for message in request.messages:
         content = message.content
         if isinstance(content, str):
             characters += len(content)
             continue
-        size, pictures, pixels = _size_of(content)
-        characters += size
-        images += pictures
-        data += pixels
+        found = _size_of(content)
+        characters += found.characters
+        images += found.images
+        data += found.data
+        media += found.media_tokens
     for tool in request.tools:
         characters += (
             len(tool.name)
@@ -61,11 +84,14 @@ def facts_of(request: Request, long_context: int) -> Facts:
             + (len(str(tool.parameters)) if tool.parameters else 0)
         )
     tokens = (
-        int(characters / BYTES_PER_TOKEN) + _MESSAGE_TOKENS * len(request.messages) + _IMAGE_TOKENS * images
+        int(characters / BYTES_PER_TOKEN)
+        + _MESSAGE_TOKENS * len(request.messages)
+        + _IMAGE_TOKENS * images
+        + media
     )
     output = (request.max_tokens or _DEFAULT_OUTPUT) * (request.n or 1)
     if not (request.tools or images or request.output) and tokens < long_context:
-        return Facts(tokens, output, _NONE, _NONE, characters + data, _prefix_of(request, tokens))
+        return Facts(tokens, output, _NONE, _CHAT, characters + data, _prefix_of(request, tokens))
     needs = {
         name
         for name, wanted in (("tools", request.tools), ("vision", images), ("json", request.output))
@@ -73,7 +99,7 @@ def facts_of(request: Request, long_context: int) -> Facts:
     }
     kinds = needs | {"long_context"} if tokens >= long_context else needs
     prefix = _prefix_of(request, tokens)
-    return Facts(tokens, output, frozenset(kinds), frozenset(needs), characters + data, prefix)
+    return Facts(tokens, output, frozenset(kinds), _CHAT | needs, characters + data, prefix)
 
 
 def _prefix_of(request: Request, tokens: int) -> int | None:
@@ -104,33 +130,55 @@ def most_tokens(request: Request, most_output: int) -> Usage:
     size = len(msgspec.json.encode(request))
     for message in request.messages:
         if not isinstance(message.content, str):
-            _, images, data = _size_of(message.content)
+            found = _size_of(message.content)
             # What an image costs depends on its pixels, not on the bytes that it is sent as.
-            size += images * _MOST_IMAGE_TOKENS - data
+            size += found.images * _MOST_IMAGE_TOKENS - found.image_data
     output = min(request.max_tokens or most_output, most_output)
     return Usage(input_tokens=size, output_tokens=output * (request.n or 1))
 
 
 def characters_of(parts: Sequence[Part]) -> int:
     """Characters of text and of tool calls in a message's parts."""
-    return _size_of(parts)[0]
+    return _size_of(parts).characters
 
 
-def _size_of(parts: Sequence[Part]) -> tuple[int, int, int]:
-    """Characters of text, number of images, and characters of their data."""
-    characters = images = data = 0
-    for part in parts:
-        if isinstance(part, Text | Thinking | Refusal):
-            characters += len(part.text)
-        elif isinstance(part, Image):
-            images += 1
-            data += len(part.data or "")
-        elif isinstance(part, ToolCall):
-            characters += len(part.name) + len(part.arguments)
-        elif isinstance(part, ToolResult):
-            if isinstance(part.content, str):
-                characters += len(part.content)
-            else:
-                size, pictures, pixels = _size_of(part.content)
-                characters, images, data = characters + size, images + pictures, data + pixels
-    return characters, images, data
+class _Size:
+    """Of a message's parts: characters of text; how many images; base64 of them, and of all media; tokens of
+    documents and sound."""
+
+    __slots__ = ("characters", "data", "image_data", "images", "media_tokens")
+
+    def __init__(self) -> None:
+        self.characters = self.images = self.image_data = self.data = self.media_tokens = 0
+
+    def add(self, parts: Sequence[Part]) -> _Size:
+        for part in parts:
+            if isinstance(part, Text | Thinking | Refusal):
+                self.characters += len(part.text)
+            elif isinstance(part, ToolCall):
+                self.characters += len(part.name) + len(part.arguments)
+            elif isinstance(part, ToolResult):
+                if isinstance(part.content, str):
+                    self.characters += len(part.content)
+                else:
+                    self.add(part.content)
+            elif isinstance(part, Image | File | Audio):
+                self._media(part)
+        return self
+
+    def _media(self, part: Image | File | Audio) -> None:
+        size = len(part.data or "")
+        self.data += size
+        if isinstance(part, Image):
+            self.images += 1
+            self.image_data += size
+        elif isinstance(part, Audio):
+            self.media_tokens += size // _AUDIO_BYTES_PER_TOKEN
+        elif (part.media_type or "").startswith("text/"):
+            self.media_tokens += int(size * 0.75 / BYTES_PER_TOKEN)
+        else:
+            self.media_tokens += size // _FILE_BYTES_PER_TOKEN if size else _FILE_TOKENS
+
+
+def _size_of(parts: Sequence[Part]) -> _Size:
+    return _Size().add(parts)

@@ -14,10 +14,12 @@ seconds: `connect` for dialling, proxy and TLS together; `read` and `write` for 
 `pool` for a free connection). A timeout that is absent or None is not applied.
 
 With `request.extensions["fresh"]` no idle connection is used: whoever met a stale one should not meet the next.
+`request.extensions["waiting"]` is called with True when the request begins to wait for a free connection, since all of
+`max_connections` are in use, and with False when it need not wait any longer: that time is not the server's.
 """
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import httpx
 import trio
@@ -80,7 +82,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
             if not request.extensions.get("fresh"):
                 connection = self._pool.take(origin, trio.current_time())
             if connection is None:
-                connection = await self._obtain(origin, timeouts)
+                connection = await self._obtain(origin, timeouts, request.extensions.get("waiting"))
             try:
                 await connection.exchange(outgoing, timeouts)
             except BaseException:
@@ -107,13 +109,19 @@ class TrioTransport(httpx.AsyncBaseTransport):
             return encode(request)
         return encode(request, absolute=True, extra=proxy.headers)
 
-    async def _obtain(self, origin: Origin, timeouts: Timeouts) -> Connection:
+    async def _obtain(
+        self, origin: Origin, timeouts: Timeouts, waiting: Callable[[bool], None] | None
+    ) -> Connection:
         if not self._pool.claim():
+            if waiting is not None:
+                waiting(True)
             connection = None
             with _limit(timeouts.pool) as scope:
                 connection = await self._pool.wait(origin)
             if scope.cancelled_caught:
                 raise httpx.PoolTimeout(f"no connection came free within {timeouts.pool} s")
+            if waiting is not None:
+                waiting(False)
             if connection is not None:
                 return connection
         stream = None

@@ -81,6 +81,11 @@ class RequestParser:
         return len(self._buffer)
 
     @property
+    def has_head(self) -> bool:
+        """Whether the next request's head has come whole."""
+        return self._buffer.find(b"\r\n\r\n", max(0, self._searched - 3)) >= 0
+
+    @property
     def body_done(self) -> bool:
         """Whether the body of the present request has been taken whole."""
         return self._done

@@ -405,17 +405,17 @@ SHIELDS: Final = (
     Mutation(
         name="shield-read-out",
         breaks="a vendor that sends its last event and no end keeps the caller waiting, beyond any cancellation",
-        file="runtime/attempt.py",
+        file="runtime/exchange.py",
         old="""            with trio.CancelScope(deadline=trio.current_time() + _LINGER, shield=True):
-                await self._read_out(pieces)""",
+                await self._read_out()""",
         new="""            with trio.CancelScope(shield=True):
-                await self._read_out(pieces)""",
+                await self._read_out()""",
         tests=("house/test_shields.py",),
     ),
     Mutation(
         name="shield-close",
         breaks="a connection that does not close keeps a cancelled caller waiting",
-        file="runtime/attempt.py",
+        file="runtime/exchange.py",
         old="""        with trio.CancelScope(deadline=trio.current_time() + _LINGER, shield=True):
             await response.aclose()""",
         new="""        with trio.CancelScope(shield=True):

@@ -14,8 +14,14 @@ from .measure import Case, Row
 __all__ = ["ROWS"]
 
 _BUSY = Script(default=Step(error="overloaded", delay=outages.SOON))
-_SLOWLY = Script(default=Step(error="server_error", delay=Delays(before_head=1.0)))
+_HANGS = Script(default=Step(act="blackhole"))
+_DROPS = Script(connections=[ConnectionRule(act="drop")])
 _REFUSES = Script(connections=[ConnectionRule(act="refuse", delay=outages.ROUND_TRIP)])
+
+
+def _after(seconds: float) -> Script:
+    return Script(default=Step(error="server_error", delay=Delays(before_head=seconds)))
+
 
 ROWS: tuple[Row, ...] = (
     Row(
@@ -26,11 +32,11 @@ ROWS: tuple[Row, ...] = (
             Case(partial(outages.one_vendor_fails, Script(default=outages.FAILS)), "500", slow=True),
             Case(partial(outages.one_vendor_fails, _BUSY), "529", slow=True),
             Case(partial(outages.one_vendor_fails, _REFUSES), "refused", slow=True),
-            Case(
-                partial(outages.one_vendor_fails, _SLOWLY, round_trip=1.0, floor=5.0),
-                "500 after a second, with retry.floor = 5",
-                slow=True,
-            ),
+            Case(partial(outages.one_vendor_fails, _after(5.0), takes=5.0), "500 after 5 s", slow=True),
+            Case(partial(outages.one_vendor_fails, _after(30.0), takes=30.0), "500 after 30 s", slow=True),
+            Case(partial(outages.one_vendor_fails, _HANGS, takes=10.0, streamed=True), "timeouts", slow=True),
+            Case(partial(outages.one_vendor_fails, _DROPS, takes=3.0), "connections swallowed", slow=True),
+            Case(outages.a_slow_survivor, "500 after 5 s, and B takes 3 s to begin", slow=True),
         ),
     ),
     Row(
@@ -43,7 +49,11 @@ ROWS: tuple[Row, ...] = (
         "3",
         "all vendors 500 for 60 s",
         "amplification <= 1.2; errors within 50 ms once open; recovery <= 10 s after healing",
-        (Case(outages.every_vendor_fails, slow=True),),
+        (
+            Case(outages.every_vendor_fails, slow=True),
+            Case(partial(outages.every_vendor_fails_late, 5.0), "after 5 s, at 50 a second", slow=True),
+            Case(partial(outages.every_vendor_fails_late, 30.0), "after 30 s, at 50 a second", slow=True),
+        ),
     ),
     Row(
         "4",
@@ -407,6 +417,15 @@ ROWS: tuple[Row, ...] = (
         "every limit, in several lengths, runs out",
         "never early; at most 250 ms late",
         (Case(probes.no_timeout_fires_early),),
+    ),
+    Row(
+        "connections",
+        "all our own connections to a vendor are in use, and more requests wait for one",
+        "none of that time is the vendor's: no timeout, no slow call, no attempt that took longer",
+        (
+            Case(partial(probes.own_connections_run_out, True), "streamed"),
+            Case(partial(probes.own_connections_run_out, False), "plain"),
+        ),
     ),
     Row(
         "latency",
