@@ -171,5 +171,7 @@ def sound(story: Story, history: History) -> list[Violation]:
         if not each.injected
     ]
     return crashes + [
-        Violation("sound", each.at, 0, f"{each.event}: {each.detail}") for each in history.of(Logged)
+        Violation("sound", each.at, 0, f"{each.event}: {each.detail}")
+        for each in history.of(Logged)
+        if each.event != _ALERT
     ]
