@@ -132,7 +132,7 @@ class Router:
     def _plan(self, selection: Selection, route: Route, now: float, queued: int) -> Declined:
         """Who is asked, in which order, as a request that nobody has declined yet."""
         view = self._view(route, now)
-        suited, refused = _suited(selection.candidates, view)
+        suited, refused = _suited(_of_model(selection.candidates, route.of_model), view)
         plan = [candidate.deployment for candidate in self._order(suited, selection, view)]
         if route.again is not None:
             # The one that failed is asked again only when nobody else can help.
@@ -309,10 +309,16 @@ def _line_of(selection: Selection) -> tuple[str, ...]:
     return tuple(sorted([candidate.deployment for candidate in selection.candidates]))
 
 
+def _of_model(candidates: Sequence[Candidate], model: str | None) -> Sequence[Candidate]:
+    """Those of one model, where only that one will do."""
+    return candidates if model is None else [each for each in candidates if each.model == model]
+
+
 def _suited(candidates: Sequence[Candidate], view: View) -> tuple[list[Candidate], list[Refused]]:
     """Those that can serve the request, and why each of the others cannot. Those tried before are in neither."""
     route = view.route
-    needs, least = route.needs, max(route.input_tokens, route.larger_than + 1)
+    window = route.input_tokens if route.window is None else route.window
+    needs, least = route.needs, max(window, route.larger_than + 1)
     again = bool(route.tried) or route.hedge is not None
     able = [each for each in candidates if each.context >= least and needs <= each.capabilities]
     if not again and len(able) == len(candidates):

@@ -23,13 +23,11 @@ from ..actors.faults import FaultClass
 from ..actors.messages import FirstContent, Headroom, Lease, Settle
 from .canon import (
     CONTENT_EVENTS,
-    Completion,
     Event,
     Failed,
     Fault,
     Finished,
     OpaqueDelta,
-    Request,
     Usage,
     UsageReported,
 )
@@ -37,10 +35,11 @@ from .clock import wall_now
 from .deployment import Deployment
 from .dialects import Answer, Decoder, Unsupported, VendorFault
 from .dialects.headroom import headroom
-from .emptiness import ends_without_content, is_empty
-from .estimate import characters_of, most_tokens
 from .exchange import MOST_BODY, Exchange, broken
 from .money import Bill
+from .operations import operation_of
+from .operations.base import Answer as Whole
+from .operations.base import Work
 from .pace import Pace
 from .reply import AttemptRecord
 
@@ -68,7 +67,7 @@ class Attempt:
         self,
         deployment: Deployment,
         lease: Lease,
-        request: Request,
+        request: Work,
         *,
         stream: bool,
         deadline: float,
@@ -81,7 +80,7 @@ class Attempt:
         self.first_token: float | None = None
         self.seconds = 0.0
         self.fault: Fault | None = None
-        self.completion: Completion | None = None
+        self.answer: Whole | None = None
         """The answer, if it is not streamed."""
         self.ready: deque[Event] = deque()
         """The events that `begin` brought, if it is streamed."""
@@ -89,7 +88,8 @@ class Attempt:
         self.settled = False
         self.left = False
         """Whether it was read on after its caller had left."""
-        self.bill = Bill(deployment.model.price, input_estimate, self._most, request.n or 1)
+        self.bill = Bill(deployment.model.price, input_estimate, self._most, getattr(request, "n", 1) or 1)
+        self._operation = operation_of(request)
         self._request = request
         self._stream = stream
         self._deadline = deadline
@@ -115,7 +115,7 @@ class Attempt:
 
     def _most(self) -> Usage:
         model = self.deployment.model
-        return most_tokens(self._request, int(model.max_output or model.context))
+        return self._operation.most(self._request, int(model.max_output or model.window))
 
     # --- the end ----------------------------------------------------------------------------
 
@@ -224,20 +224,22 @@ class Attempt:
 
     async def _complete(self) -> None:
         await self._send()
+        operation = self._operation
         try:
             body = await self._exchange.read_whole()
-            completion = self.deployment.dialect.completion(body)
+            answer = operation.read(self.deployment.dialect, body, self._request)
         except VendorFault as refusal:
             self.fault = refusal.fault
             raise
-        if completion.usage is not None:
-            self.bill.report(completion.usage)
+        if answer.usage is not None:
+            self.bill.report(answer.usage)
         else:
-            for choice in completion.choices:
-                self.bill.count(1, characters_of(choice.parts))
-        if is_empty(completion, self._request):
-            raise self._failed(FaultClass.EMPTY_OK, "the answer is empty")
-        self.completion = completion
+            operation.count(answer, self.bill)
+        flaw = operation.flaw(answer, self._request)
+        if flaw is not None:
+            self.fault = flaw
+            raise VendorFault(flaw)
+        self.answer = answer
         self._ended = True
 
     async def _open(self) -> None:
@@ -246,7 +248,7 @@ class Attempt:
         pace = self._pace = Pace(first, float(timeouts.between_tokens), timeouts.least_pace)
         with self._exchange.patience(first) as scope:
             await self._send()
-            self._decoder = self.deployment.dialect.decoder()
+            self._decoder = self._operation.decoder(self.deployment.dialect)
         if scope.cancelled_caught:
             raise self._out_of_time(FaultClass.TTFT_TIMEOUT, "no answer in time")
         pace.passed(trio.current_time() - self._exchange.started_at)
@@ -277,7 +279,7 @@ class Attempt:
                     raise VendorFault(self.fault)
                 return events
             if not piece or decoder.finished:
-                if self.first_token is None and ends_without_content(self._finishes, self._request):
+                if self.first_token is None and self._operation.empty(self._finishes, self._request):
                     raise self._failed(FaultClass.EMPTY_OK, "the stream ended without any content")
                 self._ended = True
                 return events
@@ -345,11 +347,14 @@ class Attempt:
     async def _send(self) -> None:
         """Send the request and read the answer's head; a refusal is read and raised."""
         dialect, exchange = self.deployment.dialect, self._exchange
-        built = dialect.build(self._request, stream=self._stream)
+        built = self._operation.build(dialect, self._request, stream=self._stream)
         self.dropped = built.dropped
         connect = float(self.deployment.timeouts.connect)
         try:
             status = await exchange.send(built.request, connect=connect, fresh=self._fresh)
+        except VendorFault as refusal:
+            self.fault = refusal.fault
+            raise
         except httpx.HTTPError as error:
             raise self._broken(error, FaultClass.SERVER_ERROR) from error
         self._headroom = headroom(exchange.headers)

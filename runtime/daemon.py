@@ -30,12 +30,12 @@ from .logs import configure
 from .overload import LoadMonitor, Signal, memory_signal
 from .process import open_files, raise_file_limit
 from .wire.descriptors import Descriptors
+from .wire.listening import Address, listening, shown
 from .wire.server import Server, ServerLimits
+from .wire.server_tls import Certificate, CertificateError
 
 __all__ = ["run"]
 
-_BACKLOG: Final = 4096
-"""Connections that the kernel may keep waiting; it lowers this to its own limit."""
 _OTHER_FILES: Final = 100
 """File descriptors beside those of clients and vendors."""
 _HARD_STOP: Final = 5.0
@@ -56,35 +56,66 @@ def run(
     config = loaded.config
     configure(log_level or config.logging.level, config.logging.format)
     try:
-        return trio.run(
-            _serve, loaded, host or config.server.host, config.server.port if port is None else port
-        )
+        return trio.run(_serve, loaded, _address(config.server, host, port))
     except* OSError as group:
-        first = group.exceptions[0]
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        log.error("cannot serve", error=str(first), remedy="name another address with --host and --port")
+        log.error(
+            "cannot serve",
+            error=str(_first(group)),
+            remedy="name another address: --host and --port, or server.unix_socket",
+        )
+    except* CertificateError as group:
+        log.error("cannot serve", error=str(_first(group)), remedy="mend [server.tls]")
     except* Exception as group:
         log.critical("the house could not go on", exc_info=group)
     return 1
 
 
-async def _serve(loaded: Loaded, host: str, port: int) -> int:
+def _first(group: BaseException) -> BaseException:
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return group
+
+
+def _address(config: ServerConfig, host: str | None, port: int | None) -> Address:
+    """Where to listen; a host or port of the command line goes before all that the configuration says."""
+    return Address(
+        host=host or config.host,
+        port=config.port if port is None else port,
+        unix=config.unix_socket if host is None and port is None else None,
+        unix_mode=int(config.unix_socket_mode, 8),
+        backlog=config.backlog,
+        reuse_port=config.reuse_port,
+    )
+
+
+async def _serve(loaded: Loaded, address: Address) -> int:
     config = loaded.config.server
+    tls = (
+        None
+        if config.tls is None
+        else Certificate(config.tls.certificate, config.tls.key, config.tls.client_ca)
+    )
     files = _file_limit(config)
     overload = Overload()
     last_grace = float(config.drain) + _HARD_STOP
     async with Dispatcher.open(loaded, last_grace=last_grace) as dispatcher:
         gateway = Gateway(dispatcher, Admission(overload, default=config.default_criticality))
-        server = Server(gateway, _limits(config), descriptors=Descriptors(files), refusal=gateway.refusal)
+        server = Server(
+            gateway,
+            _limits(config),
+            tls=None if tls is None else lambda: tls.context,
+            descriptors=Descriptors(files),
+            refusal=gateway.refusal,
+        )
         gateway.reports["server"] = server.statistics
         monitor = _monitor(config, overload, files, server)
-        listeners = await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async with trio.open_nursery() as nursery:
+            async with listening(address) as listeners, trio.open_nursery() as nursery:
                 await nursery.start(server.serve, listeners)
                 nursery.start_soon(monitor.run)
-                _announce(loaded, dispatcher, listeners)
+                if tls is not None:
+                    nursery.start_soon(tls.watch)
+                _announce(loaded, dispatcher, [shown(listener, server.scheme) for listener in listeners])
                 told = await _told_to_stop(signals, dispatcher)
                 drained = await _drain(server, gateway, signals, config, politely=told == signal.SIGTERM)
                 nursery.cancel_scope.cancel()
@@ -181,7 +212,7 @@ async def _drain(
     return drained
 
 
-def _announce(loaded: Loaded, dispatcher: Dispatcher, listeners: Sequence[trio.SocketListener]) -> None:
+def _announce(loaded: Loaded, dispatcher: Dispatcher, addresses: Sequence[str]) -> None:
     """Say which vendors, models and routes are served, and where."""
     for vendor in dispatcher.serving.vendors:
         log.info(
@@ -200,7 +231,5 @@ def _announce(loaded: Loaded, dispatcher: Dispatcher, listeners: Sequence[trio.S
         modes=sorted(dispatcher.routing.modes),
         config=str(loaded.file),
     )
-    for listener in listeners:
-        address = listener.socket.getsockname()
-        shown = f"[{address[0]}]" if ":" in address[0] else address[0]
-        log.info("serving", url=f"http://{shown}:{address[1]}/v1")
+    for address in addresses:
+        log.info("serving", url=address if address.startswith("unix:") else f"{address}/v1")

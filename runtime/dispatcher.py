@@ -32,10 +32,12 @@ from ..actors.supervisor import Child, ChildStatistics, RestartsExhausted, Super
 from ..actors.vault import VendorState
 from ..actors.vendor import Vendor as VendorActor
 from ..actors.waiting import WaitingRoom
+from .batches import embed
 from .canon import Criticality, Request
 from .chronicle import Chronicle
 from .config import Config, ConfigError, Loaded, Problem, Vendor, load, load_mapping
 from .config.serving import serving
+from .credentials.signing import SigningTransport
 from .deployment import Deployment
 from .detached import Background
 from .dialects import Dialect, dialect_class
@@ -43,10 +45,11 @@ from .dispatch import answer
 from .house import House, RetryPolicy, conducts
 from .orders import carry_out
 from .plan import Planned, plan_deployments, routing_table, vendor_spec
-from .reply import Reply
+from .reply import EmbeddingsReply, Reply
 from .stalls import Stalls
 from .standing import Budgets, NetworkStanding, budgets, network
 from .stream import EventStream
+from .vectors import Embed
 
 __all__ = ["Dispatcher"]
 
@@ -87,6 +90,7 @@ class Dispatcher:
         self._router_state = RouterState(len(self.serving.vendors), self._policies, self._waiting_room())
         self._supervisor: Supervisor | None = None
         self._background = Background()
+        self._credentials: dict[tuple[str, str], SigningTransport] = {}
         self._stalls = Stalls()
         self._stack = AsyncExitStack()
         self._nursery_manager: Any = None
@@ -139,6 +143,8 @@ class Dispatcher:
         await self._nursery.start(self._background.run)
         self._nursery.start_soon(self._stalls.run)
         self._nursery.start_soon(self._chronicle.run)
+        for signing in self._credentials.values():
+            self._nursery.start_soon(signing.keep_fresh)
         return self
 
     async def __aexit__(
@@ -236,18 +242,30 @@ class Dispatcher:
     def _deployment(
         self, planned: Planned, transports: Mapping[str, httpx.AsyncBaseTransport], mailbox: Mailbox[Any]
     ) -> Deployment:
-        vendor = planned.vendor
+        vendor, dialect = planned.vendor, self._dialect(planned)
         return Deployment(
             name=planned.name,
             vendor=vendor.name,
             model=planned.model,
-            dialect=self._dialect(planned),
-            transport=transports[vendor.name],
+            dialect=dialect,
+            transport=self._way_out(planned, dialect, transports[vendor.name]),
             timeouts=vendor.timeouts or self.config.timeouts,
             mailbox=mailbox,
             drains=vendor.on_disconnect == "drain",
             stalls=self._stalls,
         )
+
+    def _way_out(
+        self, planned: Planned, dialect: Dialect, transport: httpx.AsyncBaseTransport
+    ) -> httpx.AsyncBaseTransport:
+        """The vendor's transport, with an account's credentials put on where the dialect's door wants any."""
+        account = (planned.vendor.name, planned.account)
+        if account not in self._credentials:
+            credentials = dialect.credentials()
+            if credentials is None:
+                return transport
+            self._credentials[account] = SigningTransport(transport, credentials)
+        return self._credentials[account]
 
     @staticmethod
     def _dialect(planned: Planned) -> Dialect:
@@ -327,6 +345,10 @@ class Dispatcher:
     async def send(self, request: Request, *, request_id: str | None = None) -> Reply:
         """The whole answer. Raises `errors.DispatchError`; the caller's cancellation reaches the vendor."""
         return await answer(self._running(), request, request_id or self.new_request_id())
+
+    async def embed(self, wanted: Embed, *, request_id: str | None = None) -> EmbeddingsReply:
+        """The vectors of texts, in as many calls as the vendor's limits ask for. Raises `errors.DispatchError`."""
+        return await embed(self._running(), self.routing, wanted, request_id or self.new_request_id())
 
     def stream(self, request: Request, *, request_id: str | None = None) -> EventStream:
         """The answer event by event: ``async with dispatcher.stream(request) as events: async for ...``."""

@@ -101,7 +101,8 @@ class Exchange:
         return self._patience
 
     async def send(self, request: httpx.Request, *, connect: float, fresh: bool) -> int:
-        """Send `request`, and wait for the answer's head: its status is returned. Raises `httpx.HTTPError`.
+        """Send `request`, and wait for the answer's head: its status is returned. Raises `httpx.HTTPError`, and
+        `VendorFault` where there were no credentials for it.
 
         `connect`: seconds that a new connection may take; `fresh`: not on one that was used before.
         """
@@ -115,6 +116,10 @@ class Exchange:
         except httpx.HTTPError as error:
             self.sent = self.sent and not _unsent(error)
             self.answered = _answered(error)
+            raise
+        except VendorFault:
+            # Whoever puts credentials on had none: nothing was sent.
+            self.sent = False
             raise
         self.status = response.status_code
         self.headers = response.headers.raw

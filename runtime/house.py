@@ -13,12 +13,13 @@ from ..actors.machines.budget import ClassedBudget
 from ..actors.machines.hedge import HedgeBudget
 from ..actors.mailbox import Mailbox
 from .alerts import Alerts
-from .canon import Midstream, Request
+from .canon import Midstream
 from .config import Config
 from .config.modes import modes
 from .config.schema import Mode, Route
 from .deployment import Deployment
 from .detached import Background
+from .operations.base import Work
 
 __all__ = ["Conduct", "House", "RetryPolicy", "conducts"]
 
@@ -56,7 +57,7 @@ class House(Struct, frozen=True, kw_only=True):
     rng: random.Random
     alerts: Alerts = field(default_factory=Alerts)
 
-    def conduct(self, request: Request) -> Conduct:
+    def conduct(self, request: Work) -> Conduct:
         """How `request` is to be treated; its mode's conduct goes before its model's."""
         found = self.conducts.get(request.mode) if request.mode is not None else None
         return found or self.conducts.get(request.model) or self.conducts[_ANY]

@@ -18,6 +18,7 @@ from ..actors.policies import Candidate
 from ..actors.routing import RoutingRule, RoutingTable, Selection
 from ..actors.vault import DeploymentSpec, VendorSpec
 from .config.modes import modes as configured_modes
+from .config.options import merged
 from .config.schema import Config, Limits, Model, Rule, TargetTable, Vendor
 from .config.serving import keys, placements
 from .dialects import Target
@@ -52,8 +53,9 @@ class Planned(Struct, frozen=True, kw_only=True):
             model=self.model.id or self.model.name,
             key=self.key or None,
             headers=self.vendor.headers,
-            options={**self.vendor.options, **self.model.options},
+            options=merged(self.vendor.options, self.model.options),
             lenient=self.vendor.on_unsupported == "drop",
+            operations=self.model.operations,
         )
 
     def candidate(self) -> Candidate:
@@ -63,8 +65,8 @@ class Planned(Struct, frozen=True, kw_only=True):
             deployment=self.name,
             vendor=self.vendor.name,
             model=self.model.name,
-            context=int(self.model.context),
-            capabilities=frozenset(self.model.capabilities),
+            context=self.model.window,
+            capabilities=self.model.does,
             quality=self.model.quality,
             input_price=None if price is None else float(price.input),
             output_price=None if price is None else float(price.output),
@@ -169,9 +171,11 @@ def routing_table(config: Config, planned: Sequence[Planned]) -> RoutingTable:
     names = {name: Selection(tuple(found), config.policy) for name, found in by_target.items()}
     for route in config.routes:
         names[route.name] = Selection(_targets(route.targets, by_target), route.policy)
+    # A mode stands for any model, and of embeddings no other than the one that was named will do.
+    anything = tuple([each for each in everything if "texts" in each.capabilities])
     modes = {
         name: Selection(
-            _targets(mode.targets, by_target) if mode.targets else tuple(everything),
+            _targets(mode.targets, by_target) if mode.targets else anything,
             mode.policy,
             mode.minimum_quality,
         )

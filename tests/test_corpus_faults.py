@@ -20,6 +20,7 @@ DIALECTS = {
     "vertex": "google",
     "azure-openai": "azure",
     "cohere": "cohere",
+    "bedrock": "bedrock",
 }
 """Vendors that a dialect of their own speaks to; the others are reached through `dialect = "openai"`."""
 

@@ -102,7 +102,7 @@ def test_actors_meet_in_messages_only() -> None:
 
 
 def test_dialects_do_not_import_one_another() -> None:
-    dialects = {"openai", "azure", "anthropic", "google", "cohere"}
+    dialects = {"openai", "azure", "anthropic", "google", "cohere", "bedrock", "vertex", "ollama", "command"}
     wrong = [
         f"{dotted} imports {name}"
         for path, dotted, found in modules("runtime/dialects")

@@ -1,5 +1,5 @@
 """The command line: `llm-dispatcher serve`, `check`, `chat`, `models`, `vendors`, `status`, `order`, `faults`,
-`simulate-vendor`.
+`simulate-vendor`, `bench`.
 
 One file per command. Nothing heavy is imported before a command needs it, so that `--help` and shell
 completion answer at once.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import click
 
+from .bench import bench
 from .chat import chat
 from .check import check
 from .faults import faults
@@ -67,6 +68,10 @@ def main() -> None:
       llm-dispatcher order isolate openai/gpt-4o
 
     \b
+    See what it does under load, and when vendors fail:
+      llm-dispatcher bench
+
+    \b
     With your own configuration:
       llm-dispatcher check dispatcher.toml
       llm-dispatcher serve --config dispatcher.toml
@@ -76,5 +81,5 @@ def main() -> None:
     """
 
 
-for _command in (serve, check, chat, models, vendors, status, order, faults, simulate_vendor):
+for _command in (serve, check, chat, models, vendors, status, order, faults, simulate_vendor, bench):
     main.add_command(_command)

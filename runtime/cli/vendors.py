@@ -45,7 +45,7 @@ def vendors(name: str | None, as_json: bool) -> None:
         told = {each: _told(entry) for each, entry in known.items() if name in (None, each)}
         click.echo(json.format(json.encode(told if name is None else told[name]), indent=2))
     elif name is not None:
-        click.echo("\n".join([*_remarks(known[name]), *_table(name, known[name])]))
+        click.echo("\n".join([*_remarks(known[name]), *_prices(known[name]), *_table(name, known[name])]))
     else:
         _print(dict(known))
 
@@ -81,6 +81,28 @@ def _remarks(entry: Entry) -> Iterator[str]:
     where = f", made at {entry.console}" if entry.console else ""
     yield f"# Key: {keys}{' (if the server wants one)' if entry.optional else ''}{where}"
     yield f"# Its interface: {entry.docs}"
+
+
+def _prices(entry: Entry) -> Iterator[str]:
+    """What its models cost, as far as that is published."""
+    from ..config.price_list import PACKAGE, Unavailable, read_price_list
+    from ..config.pricing import today
+
+    try:
+        prices = read_price_list()
+    except Unavailable as absence:
+        yield f"# Prices are not known: {absence}"
+        return
+    provider = entry.prices or prices.whose(entry.base_url)
+    day = today()
+    known = None if provider is None else prices.find(provider, entry.model, day)
+    if known is None or known.price is None:
+        yield f"# Prices: {PACKAGE} {prices.version} knows none of {entry.model}; write yours, or costs are unknown"
+        return
+    price = known.price
+    longer = f"; more from {price.tiers[0].above:,} tokens of input on" if price.tiers else ""
+    yield f"# Prices: {entry.model} costs ${price.input:f} in, ${price.output:f} out per million tokens{longer}"
+    yield f"# (as published: {PACKAGE} {prices.version}, {known.provider}/{known.model}, {day})"
 
 
 def _table(name: str, entry: Entry) -> Iterator[str]:

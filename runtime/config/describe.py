@@ -48,7 +48,14 @@ def describe(loaded: Loaded) -> dict[str, Any]:
         "max_waiting": config.max_waiting,
         "long_context": int(config.long_context),
         "vendors": [_vendor(vendor, config, reasons.get(vendor.name, "")) for vendor in config.vendors],
-        "deployments": [_placement(each) for vendor in serving.vendors for each in placements(vendor)],
+        "deployments": [
+            {
+                **_placement(each),
+                "price_from": loaded.price_sources.get(f"{vendor.name}/{each.model.name}", ""),
+            }
+            for vendor in serving.vendors
+            for each in placements(vendor)
+        ],
         "routes": [
             {
                 "name": route.name,
@@ -82,6 +89,7 @@ def _vendor(vendor: Vendor, config: Config, reason: str) -> dict[str, Any]:
         "models": [model.name for model in vendor.models],
         "limits": _plain(vendor.limits),
         "limit_model": vendor.limit_model,
+        "prices": vendor.prices,
         "timeouts": _plain(vendor.timeouts or config.timeouts),
         "headers": _hide(vendor.headers),
         "proxy": without_userinfo(vendor.proxy) if vendor.proxy else None,
@@ -99,7 +107,7 @@ def _placement(placement: Placement) -> dict[str, Any]:
         "vendor": placement.vendor,
         "model": model.name,
         "id": model.id or model.name,
-        "context": int(model.context),
+        "context": model.window,
         "max_output": _plain(model.max_output),
         "capabilities": sorted(model.capabilities),
         "quality": model.quality,

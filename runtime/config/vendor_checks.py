@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import re
 from collections.abc import Iterator
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
 
 from msgspec import Struct
 
+from .addresses import is_nearby, parts_of
 from .interpolation import Missing
 from .problems import Step, nearest
-from .schema import Config, Limits, Model, Price, Simulation, Timeouts, Vendor
+from .schema import NO_OUTPUT_PRICE, Config, Limits, Model, Price, Rates, Simulation, Timeouts, Vendor
 from .serving import keys
 
 __all__ = ["Finding", "timeout_findings", "vendor_findings"]
 
 _KEYED: Final = frozenset(
-    {"openai", "openai-responses", "azure", "azure-responses", "anthropic", "google", "cohere"}
+    {"openai", "openai-responses", "azure", "azure-responses", "anthropic", "google", "cohere", "bedrock"}
 )
 """Dialects whose vendors want a key. Who installs another dialect knows what it wants."""
-
-_OPEN_SUFFIXES: Final = (".local", ".internal", ".lan", ".localhost", ".home.arpa")
-"""Names that only mean something inside a network, where servers without keys are common."""
 
 _CREDENTIALS: Final = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key"})
 _FRAMING: Final = frozenset({"host", "content-length", "transfer-encoding", "connection"})
@@ -98,23 +94,13 @@ def _address(steps: tuple[Step, ...], vendor: Vendor, missing: Missing) -> Itera
         if vendor.simulate is None and not excused:
             yield Finding(steps, "is missing", 'write it like "https://api.example.com/v1"')
         return
-    url = _url(vendor.base_url)
+    url = parts_of(vendor.base_url)
     if url is None or url.scheme not in ("http", "https") or not url.hostname:
         yield Finding(steps, "not an http or https address", 'write it like "https://api.example.com/v1"')
     elif url.username is not None or url.password is not None:
         yield Finding(steps, "holds a user or password", "use `api_key` or `headers`")
     elif url.query or url.fragment:
         yield Finding(steps, "holds a query or fragment", "end it with the path; see `options`")
-
-
-def _url(text: str) -> SplitResult | None:
-    """The parts of a URL, or None if it is none; a port is checked too."""
-    try:
-        url = urlsplit(text)
-        _ = url.port
-    except ValueError:
-        return None
-    return url if text.isascii() and re.fullmatch(r"[\x21-\x7e]+", text) else None
 
 
 def _keys(steps: tuple[Step, ...], vendor: Vendor) -> Iterator[Finding]:
@@ -145,14 +131,8 @@ def _needs_no_key(vendor: Vendor) -> bool:
         return True
     if any(name.lower() in _CREDENTIALS for name in vendor.headers):
         return True
-    url = _url(vendor.base_url)
-    host = (url.hostname or "") if url else ""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        # Without an address there is nothing to need a key; that problem is reported by itself.
-        return "." not in host or host.endswith(_OPEN_SUFFIXES)
-    return address.is_loopback or address.is_private or address.is_link_local
+    # Without an address there is nothing to need a key; that problem is reported by itself.
+    return is_nearby(vendor.base_url)
 
 
 def _headers(steps: tuple[Step, ...], vendor: Vendor) -> Iterator[Finding]:
@@ -168,7 +148,7 @@ def _headers(steps: tuple[Step, ...], vendor: Vendor) -> Iterator[Finding]:
 
 
 def _proxy(steps: tuple[Step, ...], proxy: str) -> Iterator[Finding]:
-    url = _url(proxy)
+    url = parts_of(proxy)
     if url is None or url.scheme != "http" or not url.hostname or url.path not in ("", "/") or url.query:
         remedy = 'write it like "http://user:password@proxy.example.com:3128"; TLS to vendors goes through it'
         yield Finding(steps, "not the address of an http proxy", remedy)
@@ -235,7 +215,9 @@ def _model(steps: tuple[Step, ...], model: Model, before: list[Model]) -> Iterat
     if model.id == "":
         yield Finding((*steps, "id"), "is empty", "leave it out if the vendor uses the same name")
     if model.context == 0:
-        yield Finding((*steps, "context"), "a context of 0 holds no request", "leave it out for 128k")
+        yield Finding(
+            (*steps, "context"), "a context of 0 holds no request", "leave it out if you do not know it"
+        )
     if model.max_output == 0:
         yield Finding(
             (*steps, "max_output"), "a limit of 0 leaves no room for an answer", "leave it out for none"
@@ -244,12 +226,24 @@ def _model(steps: tuple[Step, ...], model: Model, before: list[Model]) -> Iterat
         yield Finding((*steps, "weight"), "is not finite", "write a number such as 1.0")
     yield from _limits((*steps, "limits"), model.limits)
     if model.price is not None:
+        if model.price.output is NO_OUTPUT_PRICE and model.operations != {"embeddings"}:
+            yield Finding((*steps, "price", "output"), "is missing", "add `output = ...`")
         yield from _price((*steps, "price"), model.price)
 
 
 def _price(steps: tuple[Step, ...], price: Price) -> Iterator[Finding]:
-    for name in price.__struct_fields__:
-        value = getattr(price, name)
+    yield from _rates(steps, price)
+    above = [tier.above for tier in price.tiers]
+    if above != sorted(set(above)):
+        remedy = "order them by `above`, the smallest first, each once"
+        yield Finding((*steps, "tiers"), "are out of order", remedy)
+    for number, tier in enumerate(price.tiers):
+        yield from _rates((*steps, "tiers", number), tier)
+
+
+def _rates(steps: tuple[Step, ...], rates: Rates) -> Iterator[Finding]:
+    for name in Rates.__struct_fields__:
+        value = getattr(rates, name)
         if value and not _CHEAPEST <= value <= _DEAREST:
             message = f"{value} dollars per million tokens cannot be meant"
             yield Finding((*steps, name), message, "write dollars per million tokens, such as 0.15")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from .base import Answer, Built, Decoder, Dialect, Target, Unsupported, VendorFault
+from .base import Answer, BatchLimits, Built, Decoder, Dialect, Target, Unsupported, VendorFault
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DIALECTS",
     "Answer",
+    "BatchLimits",
     "Built",
     "Decoder",
     "Dialect",
@@ -38,6 +39,7 @@ DIALECTS: Final[dict[str, str]] = {
     "anthropic": "anthropic:Anthropic",
     "google": "google:Google",
     "cohere": "cohere:Cohere",
+    "bedrock": "bedrock:Bedrock",
 }
 """Name in the configuration -> module and class. Imported when first used."""
 

@@ -13,6 +13,10 @@ __all__ = ["Wishes", "foreign_type"]
 
 _ASK_FOR_NOTHING: Final = frozenset(
     {
+        "generate_content.generationConfig.responseSchema",
+        "generate_content.labels",
+        "generate_content.safetySettings",
+        "generate_content.toolConfig.functionCallingConfig",
         "messages.betas",
         "responses.client_metadata",
         "responses.metadata",
@@ -25,7 +29,14 @@ _ASK_FOR_NOTHING: Final = frozenset(
     }
 )
 """Fields that only permit what other fields then ask for, or do not change what the answer is: names for a vendor's
-books, advice for its cache, which of several summaries of the reasoning. On their own they wish for nothing."""
+books, advice for its cache, which of several summaries of the reasoning, how strict a filter of its own is. On their own
+they wish for nothing. Google's schema and its choice among functions stand in the canon too, which has read them."""
+
+_OF_SEVERAL: Final = frozenset({"generate_content.generationConfig", "generate_content.toolConfig"})
+"""Fields whose own fields are wishes of their own."""
+
+_AS_ALWAYS: Final[dict[str, Any]] = {"generate_content.generationConfig.responseModalities": ["TEXT"]}
+"""What is wished for by naming it, and given without."""
 
 
 _FUNCTIONS: Final = frozenset({("messages", "custom")})
@@ -70,6 +81,13 @@ class Wishes:
     def of_others(self, extra: Mapping[str, Mapping[str, Any]], format: str) -> None:
         """None of the fields that other formats than `format` have kept can be said."""
         for owner, fields in extra.items():
-            for name in fields if owner != format else ():
-                if f"{owner}.{name}" not in _ASK_FOR_NOTHING:
-                    self.cannot(f"{owner}.{name}")
+            if owner != format:
+                self._of_another(owner, fields)
+
+    def _of_another(self, owner: str, fields: Mapping[str, Any]) -> None:
+        for name, value in fields.items():
+            wish = f"{owner}.{name}"
+            if wish in _OF_SEVERAL and isinstance(value, dict):
+                self._of_another(wish, value)
+            elif wish not in _ASK_FOR_NOTHING and _AS_ALWAYS.get(wish) != value:
+                self.cannot(wish)

@@ -12,6 +12,7 @@ finish the head of a request: many slow clients do not keep others out. Connecti
 from __future__ import annotations
 
 import errno
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from email.utils import formatdate
@@ -26,7 +27,9 @@ from ..clock import wall_now
 from .addresses import AddressQuota
 from .client_errors import BROKEN
 from .descriptors import Descriptors
+from .listening import unix_path
 from .quick_socket import QuickStream, close_now, quickened
+from .quick_tls import QuickTLS
 from .server_connection import ServerConnection
 from .server_parser import BadRequest
 from .watchdog import Watchdog
@@ -105,7 +108,8 @@ class ServerStatistics(Struct, frozen=True):
 class Server:
     """Serves one application. `scheme` is what the scopes say: `http`, or `https` behind TLS.
 
-    `descriptors` pauses accepting while file descriptors run short. `closing`: answers close their connections.
+    `tls` says which context a new connection is to speak TLS with; the scheme is `https` then. `descriptors` pauses
+    accepting while file descriptors run short. `closing`: answers close their connections.
     `refusal` makes the headers that name it and the JSON body of an answer to what the application does not get to see, or
     does not get to answer.
     """
@@ -116,6 +120,7 @@ class Server:
         limits: ServerLimits | None = None,
         *,
         scheme: str = "http",
+        tls: Callable[[], ssl.SSLContext] | None = None,
         descriptors: Descriptors | None = None,
         addresses: AddressQuota | None = None,
         refusal: Refusal | None = None,
@@ -123,7 +128,8 @@ class Server:
         self.app = app
         self.refusal = refusal or plain_refusal
         self.limits = limits or ServerLimits()
-        self.scheme = scheme
+        self.scheme = "https" if tls is not None else scheme
+        self._tls = tls
         self.closing = False
         self.draining = False
         self.watchdog = Watchdog()
@@ -229,10 +235,15 @@ class Server:
     async def serve_connection(self, stream: trio.abc.Stream) -> None:
         """Serve one connection until it ends; also for streams that came from no listener."""
         address = _address(stream)
-        await self._run(self._take_in(quickened(stream), address), "")
+        await self._run(self._take_in(stream, address, None), "")
 
-    def _take_in(self, stream: trio.abc.Stream, address: tuple[str, int] | None) -> ServerConnection:
-        connection = ServerConnection(self, stream, address)
+    def _take_in(
+        self, stream: trio.abc.Stream, client: tuple[str, int] | None, path: tuple[str, None] | None
+    ) -> ServerConnection:
+        quick = quickened(stream)
+        if self._tls is not None and isinstance(quick, QuickStream):
+            quick = QuickTLS(quick, self._tls(), server_side=True)
+        connection = ServerConnection(self, quick, client, path)
         self._connections.add(connection)
         self.idle[connection] = None
         return connection
@@ -274,6 +285,8 @@ class Server:
                 await trio.sleep(_ANEW)
 
     async def _accept(self, listener: trio.abc.Listener[Any], connections: trio.Nursery) -> None:
+        path = unix_path(listener)
+        place = None if path is None else (path, None)
         while True:
             await self._wait_for_descriptors()
             try:
@@ -296,7 +309,7 @@ class Server:
                 self._addresses.give_back(network)
                 close_now(stream)
                 raise
-            connections.start_soon(self._run, self._take_in(quickened(stream), address), network)
+            connections.start_soon(self._run, self._take_in(stream, address, place), network)
 
     async def _wait_for_descriptors(self) -> None:
         """Wait while file descriptors run short; idle connections make room meanwhile."""
@@ -336,7 +349,7 @@ class Server:
     def _turn_away(self, stream: trio.abc.Stream) -> None:
         self._turned_away += 1
         quick = quickened(stream)
-        if isinstance(quick, QuickStream):
+        if isinstance(quick, QuickStream) and self._tls is None:
             with suppress(*BROKEN):
                 quick.send_nowait(_TURNED_AWAY)
         close_now(quick)
@@ -349,11 +362,10 @@ def plain_refusal(error: BadRequest) -> tuple[list[tuple[bytes, bytes]], bytes]:
 
 def _address(stream: trio.abc.Stream) -> tuple[str, int] | None:
     """The client's address and port; None where there is none (a unix socket, a stream in memory)."""
-    inner = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
-    if not isinstance(inner, trio.SocketStream):
+    if not isinstance(stream, trio.SocketStream):
         return None
     try:
-        name = inner.socket.getpeername()
+        name = stream.socket.getpeername()
     except OSError:
         return None
     return (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) >= 2 else None

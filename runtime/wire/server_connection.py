@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -23,6 +24,7 @@ import trio
 from .client_errors import BROKEN
 from .pace import Pace
 from .quick_socket import QuickStream
+from .quick_tls import QuickTLS
 from .server_cycle import FAREWELL, STATUS_LINES, ClientDisconnected, Cycle
 from .server_parser import BadRequest, RequestHead, RequestParser, path_of
 
@@ -40,7 +42,11 @@ _MOST_DRAINED: Final = 65_536
 """Bytes of a body that nobody wanted which are read to keep the connection; for more it is closed."""
 _LINGER: Final = 0.5
 _PIECE: Final = 16_384
-"""Bytes that are handed at once to a stream that does not say how far it has come (TLS)."""
+"""Bytes that are handed over at once when the client is slow: its progress is measured between."""
+_SPEAK_TLS: Final = (
+    b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: 34\r\n\r\n"
+    b"This port speaks https, not http.\n"
+)
 _YIELD_EVERY: Final = 16
 """Writes that the kernel took at once after which other tasks get their turn in any case."""
 _EXTENSIONS: Final[dict[str, dict[str, Any]]] = {"llm_dispatcher.cancel_on_disconnect": {}, FAREWELL: {}}
@@ -49,15 +55,23 @@ _EXTENSIONS: Final[dict[str, dict[str, Any]]] = {"llm_dispatcher.cancel_on_disco
 class ServerConnection:
     """See the module's docstring."""
 
-    def __init__(self, server: Server, stream: trio.abc.Stream, client: tuple[str, int] | None) -> None:
+    def __init__(
+        self,
+        server: Server,
+        stream: trio.abc.Stream,
+        client: tuple[str, int] | None,
+        path: tuple[str, None] | None,
+    ) -> None:
+        """`client`: its address and port. `path`: that of the unix socket by which it came, as ASGI's `server`."""
         limits = server.limits
         self.server = server
         self.parser = RequestParser(most_head=limits.head, most_headers=limits.headers, most_body=limits.body)
         self.deadline = math.inf
         self.looked_at = math.inf
         self._stream = stream
-        self._quick = stream if isinstance(stream, QuickStream) else None
+        self._quick = stream if isinstance(stream, QuickStream | QuickTLS) else None
         self._client = client
+        self._path = path
         self._news = trio.Event()
         self._room = trio.Event()
         self._gone = False
@@ -70,6 +84,7 @@ class ServerConnection:
         self._pace: Pace | None = None
         self._writing = False
         self._torn = False
+        self._cut_short = False
         self._streak = 0
 
     async def run(self) -> None:
@@ -80,6 +95,7 @@ class ServerConnection:
                     nursery.start_soon(self._read)
                     await self._serve()
                     nursery.cancel_scope.cancel()
+            self._say_goodbye()
         except* BROKEN:
             pass
         finally:
@@ -121,16 +137,16 @@ class ServerConnection:
     # --- reading ----------------------------------------------------------------------------
 
     async def _read(self) -> None:
+        if isinstance(self._stream, QuickTLS) and not await self._shake_hands(self._stream):
+            self._leave()
+            return
         while True:
             try:
                 data = await self._stream.receive_some(_RECEIVE)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 data = b""
             if not data:
-                self._gone = True
-                self._news.set()
-                if self._app_scope is not None:
-                    self._app_scope.cancel()
+                self._leave()
                 return
             self.parser.feed(bytes(data))
             if self.parser.has_head:
@@ -140,6 +156,27 @@ class ServerConnection:
             if self.parser.buffered > _MOST_UNREAD:
                 self._room = trio.Event()
                 await self._room.wait()
+
+    async def _shake_hands(self, stream: QuickTLS) -> bool:
+        """Begin TLS; False when the client cannot, or takes longer than it may for a request's head."""
+        with trio.move_on_after(self.server.limits.head_timeout):
+            try:
+                await stream.do_handshake()
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                log.debug("no TLS with this client", client=self._client, error=str(error.__cause__ or error))
+                if getattr(error.__cause__, "reason", None) == "HTTP_REQUEST":
+                    with suppress(*BROKEN):
+                        await stream.transport_stream.send_all(_SPEAK_TLS)
+                return False
+            return True
+        return False
+
+    def _leave(self) -> None:
+        """There is no client any more."""
+        self._gone = True
+        self._news.set()
+        if self._app_scope is not None:
+            self._app_scope.cancel()
 
     async def _wait_for_news(self, deadline: float) -> bool:
         """Wait for more bytes; False when there will be none: the client has left, or the time is up."""
@@ -210,7 +247,7 @@ class ServerConnection:
         with memoryview(data) as view:
             while sent < len(view):
                 # Cancelled here, nobody can say any more where in the answer the client is.
-                self._torn = sent > 0 or self._quick is None
+                self._torn = sent > 0 or self._quick is None or self._quick.amid
                 began = trio.current_time()
                 self._writing = True
                 self.server.watchdog.watch(self, began + self._pace.patience())
@@ -288,6 +325,7 @@ class ServerConnection:
         self._body_bytes, self._body_waited, self._pace = 0, 0.0, None
         server.requests += 1
         server.in_flight += 1
+        self._cut_short = True
         try:
             with trio.CancelScope() as scope:
                 self._app_scope = scope
@@ -304,6 +342,7 @@ class ServerConnection:
             return False
         finally:
             self._app_scope = None
+            self._cut_short = not cycle.complete
             server.in_flight -= 1
         if cycle.refusal is not None:
             if not cycle.sent_head:
@@ -336,7 +375,7 @@ class ServerConnection:
             "root_path": "",
             "headers": head.headers,
             "client": self._client,
-            "server": None,
+            "server": self._path,
             "extensions": _EXTENSIONS,
         }
 
@@ -372,10 +411,16 @@ class ServerConnection:
             return
         await self._linger()
 
+    def _say_goodbye(self) -> None:
+        """End TLS properly, unless an answer was cut short: its client could take the rest for an end of it, then."""
+        if isinstance(self._stream, QuickTLS) and not self._cut_short and not self._gone:
+            self._stream.goodbye()
+
     async def _linger(self) -> None:
         """Read on for a moment: a socket that is closed over unread bytes is reset, and the answer may be lost."""
         if self._quick is None or self._gone or self._torn:
             return
+        self._say_goodbye()
         self._quick.socket.shutdown(socket.SHUT_WR)
         with trio.move_on_after(_LINGER):
             while not self._gone:

@@ -87,6 +87,8 @@ class Item:
     def __init__(self, start: float, costs: dict[str, float], *, charged: bool = False) -> None:
         self.start = start
         self.costs = costs
+        self.asked = dict(costs)
+        """What it was let pass for, whatever of that came back later."""
         self.charged = charged
 
 
@@ -224,6 +226,9 @@ class GaugeMachine(RuleBasedStateMachine):
                 continue
             known = self.items[: position + 1]
             for name in self.names:
+                if last.asked[name] == 0:
+                    # What takes nothing of a dimension has nothing to wait for there, and may overtake who does.
+                    continue
                 rate, burst = LIMITS[name]
                 for first in known:
                     inside = sum(i.costs[name] for i in known if i.start >= first.start)
@@ -381,6 +386,19 @@ def test_a_limit_heard_of_between_reservation_and_settlement_is_not_settled() ->
     limits.learn(Headroom({"tokens": Remaining(100, 50, None)}), 0)
     limits.settle(ONE, Used(1, 0, 1), marks, 0)
     assert available(limits, "tokens") == 50
+
+
+def test_a_request_that_takes_no_output_does_not_wait_for_the_output_of_others() -> None:
+    limits = gauge("anthropic", input_tokens_per_minute=300, output_tokens_per_minute=300)
+    long = Demand(input=1, output_expected=300, output_most=250)
+    starts = []
+    for demand in (long, long, Demand(input=250, output_most=10)):
+        taken = reserve_all(limits.dimensions(demand, 0), 0, patience=60)
+        assert isinstance(taken, Reserved)
+        starts.append(taken.start_at)
+    assert starts == pytest.approx([0, 40, 30.2])
+    assert available(limits, "input_tokens", 40) >= 0
+    assert available(limits, "output_tokens", 40) >= 0
 
 
 def test_pace_is_the_time_that_the_tightest_limit_takes_to_refill() -> None:

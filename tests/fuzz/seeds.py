@@ -10,6 +10,7 @@ from typing import Any, Final
 from llm_dispatcher.runtime.config import DEFAULT_FILE
 
 from tests.corpus import ROOT, Recording, folder
+from tests.fakes.eventstream import event, exception
 
 __all__ = [
     "CONFIGURATIONS",
@@ -192,6 +193,33 @@ _COHERE_STREAM: Final = (
     _cohere("tool-call-delta", tool_calls={"function": {"arguments": '{"x": 1}'}}),
 )
 
+_CONVERSE_STREAM: Final = (
+    ("messageStart", {"role": "assistant", "p": "abc"}),
+    ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"reasoningContent": {"text": "hm"}}}),
+    ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"reasoningContent": {"signature": "s"}}}),
+    ("contentBlockDelta", {"contentBlockIndex": 1, "delta": {"text": "yes"}}),
+    ("contentBlockDelta", {"contentBlockIndex": 1, "delta": {"citation": {"title": "t"}}}),
+    ("contentBlockStart", {"contentBlockIndex": 2, "start": {"toolUse": {"toolUseId": "a", "name": "f"}}}),
+    ("contentBlockDelta", {"contentBlockIndex": 2, "delta": {"toolUse": {"input": '{"x": 1}'}}}),
+    ("contentBlockStop", {"contentBlockIndex": 2}),
+    (
+        "contentBlockStart",
+        {
+            "contentBlockIndex": 3,
+            "start": {"toolUse": {"toolUseId": "b", "name": "g", "type": "server_tool_use"}},
+        },
+    ),
+    ("contentBlockStop", {"contentBlockIndex": 3}),
+    ("messageStop", {"stopReason": "tool_use"}),
+    (
+        "metadata",
+        {
+            "usage": {"inputTokens": 3, "outputTokens": 4, "cacheReadInputTokens": 2},
+            "trace": {"guardrail": {}},
+        },
+    ),
+)
+
 _STREAMS: Final[dict[str, list[bytes]]] = {
     "chat_completions": [_CHAT_STREAM, sse(_ERROR), sse(_chunk({"content": "x"}, error=_ERROR["error"]))],
     "messages": [_MESSAGES_STREAM, sse({"type": "error", **_ERROR}, named=True)],
@@ -206,6 +234,12 @@ _STREAMS: Final[dict[str, list[bytes]]] = {
         sse(*_COHERE_STREAM, {"type": "message-end", "delta": _COHERE_END}, named=True) + b"data: [DONE]\n\n",
         sse(*_COHERE_STREAM, {"type": "message-end", "delta": {"finish_reason": "ERROR", "error": "no"}}),
         sse({"message": "too many requests"}),
+    ],
+    "converse": [
+        b"".join(event(kind, payload) for kind, payload in _CONVERSE_STREAM),
+        b"".join(event(kind, payload) for kind, payload in _CONVERSE_STREAM[:4])
+        + exception("throttlingException", {"message": "slow down"}),
+        exception("internalServerException", {}),
     ],
 }
 
@@ -272,6 +306,26 @@ _WHOLES: Final[dict[str, list[Any]]] = {
         {"id": "i", "message": _COHERE_MESSAGE, **_COHERE_END},
         {"id": "i", "message": {}, "finish_reason": "ERROR", "error": "no"},
         {"id": "i", "message": "invalid api token"},
+    ],
+    "converse": [
+        {
+            "output": {
+                "message": {
+                    "role": "assistant",
+                    "content": [
+                        {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "s"}}},
+                        {"text": "yes"},
+                        {"toolUse": {"toolUseId": "a", "name": "f", "input": {"x": 1}}},
+                        {"toolUse": {"toolUseId": "b", "name": "g", "input": {}, "type": "server_tool_use"}},
+                        {"citationsContent": {"content": [{"text": "so"}], "citations": [{"title": "t"}]}},
+                    ],
+                }
+            },
+            "stopReason": "tool_use",
+            "usage": {"inputTokens": 3, "outputTokens": 4, "cacheDetails": [{"ttl": "1h", "inputTokens": 1}]},
+            "trace": {"guardrail": {}},
+        },
+        {"message": "Too many requests"},
     ],
 }
 
@@ -511,6 +565,7 @@ _FOLDERS: Final = {
     "messages": "*-messages",
     "generate_content": "*-generate",
     "cohere_chat": "cohere-chat",
+    "converse": "bedrock-converse",
 }
 
 

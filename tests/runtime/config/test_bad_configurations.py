@@ -183,7 +183,13 @@ CASES: list[tuple[str, str]] = [
     (
         VENDOR + "context = 0",
         "vendors[0] (acme).models[0] (large).context: a context of 0 holds no request\n"
-        "    leave it out for 128k",
+        "    leave it out if you do not know it",
+    ),
+    (
+        VENDOR
+        + "price = { input = 1, output = 1, tiers = [{ above = 9, input = 1, output = 1 }, { above = 9, input = 2, output = 2 }] }",
+        "vendors[0] (acme).models[0] (large).price.tiers: are out of order\n"
+        "    order them by `above`, the smallest first, each once",
     ),
     (
         VENDOR + "price = { input = 0.00000015, output = 1 }",

@@ -84,18 +84,19 @@ def test_the_values_shown_as_defaults_are_the_defaults() -> None:
     house = {
         key: value for key, value in values.items() if key not in ("vendors", "routes", "modes", "rules")
     }
+    house["server"] = without(house["server"], "unix_socket", "tls")
     house["server"]["overload"] = without(house["server"]["overload"], "memory")
     assert shape(house, "") == Config()
     examples = {vendor["name"]: vendor for vendor in values["vendors"]}
     acme, simulated = examples["acme"], examples["sim-everything"]
     own_vendor = (
         "catalogue", "base_url", "api_key", "serve", "limits", "limit_model", "models", "headers", "proxy",
-        "timeouts",
+        "timeouts", "prices",
     )  # fmt: skip
     not_limits = ("burst", "adaptive", "shared", "strict", "ramp_growth")
     vendor = without(acme, *own_vendor)
     vendor["limits"] = {key: acme["limits"][key] for key in not_limits}
-    vendor["models"] = [without(acme["models"][0], "id", "max_output", "price", "limits")]
+    vendor["models"] = [without(acme["models"][0], "id", "max_output", "context", "price", "limits")]
     vendor["simulate"] = without(simulated["simulate"], "seed", "faults")
     plain = {"name": "acme", "models": [{"name": "acme-large"}], "simulate": {}}
     assert shape({"vendors": [vendor]}, "") == shape({"vendors": [plain]}, "")

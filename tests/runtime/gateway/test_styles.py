@@ -15,7 +15,7 @@ from llm_dispatcher.runtime import Dispatcher
 from llm_dispatcher.runtime.errors import NoVendor, Overloaded, Unauthorized
 from llm_dispatcher.runtime.gateway.app import EXTENSION, Gateway
 from llm_dispatcher.runtime.gateway.failures import failure_of
-from llm_dispatcher.runtime.gateway.styles import ANTHROPIC, OPENAI
+from llm_dispatcher.runtime.gateway.styles import ANTHROPIC, GOOGLE, OPENAI
 from llm_dispatcher.runtime.wire.server import Server, ServerLimits
 from trio.testing import MockClock, memory_stream_pair
 
@@ -37,19 +37,24 @@ def test_the_same_failure_in_each_interfaces_words() -> None:
     )
     assert openai["error"]["x_dispatch"] == anthropic["error"]["x_dispatch"]
     assert openai["error"]["message"] == anthropic["error"]["message"] == "nobody"
+    google = GOOGLE.envelope(failure, "r")["error"]
+    assert (google["code"], google["status"], google["message"]) == (503, "UNAVAILABLE", "nobody")
+    assert google["x_dispatch"] == openai["error"]["x_dispatch"]
+    assert google["details"][-1]["retryDelay"] == "2s"
 
 
 @pytest.mark.parametrize(
-    ("error", "type"),
+    ("error", "type", "word"),
     [
-        (Overloaded("busy", kind=FaultClass.OVERLOADED), "overloaded_error"),
-        (Unauthorized("our credit is spent", kind=FaultClass.QUOTA_EXHAUSTED), "api_error"),
-        (Unauthorized("our key", kind=FaultClass.AUTH), "api_error"),
+        (Overloaded("busy", kind=FaultClass.OVERLOADED), "overloaded_error", "UNAVAILABLE"),
+        (Unauthorized("our credit is spent", kind=FaultClass.QUOTA_EXHAUSTED), "api_error", "INTERNAL"),
+        (Unauthorized("our key", kind=FaultClass.AUTH), "api_error", "UNAVAILABLE"),
     ],
 )
 def test_what_is_wrong_with_our_account_is_not_said_to_be_wrong_with_the_clients(
-    error: Any, type: str
+    error: Any, type: str, word: str
 ) -> None:
+    assert GOOGLE.envelope(failure_of(error), "r")["error"]["status"] == word
     assert ANTHROPIC.envelope(failure_of(error), "r")["error"]["type"] == type
 
 
@@ -114,6 +119,68 @@ async def test_a_chat_client_is_answered_in_its_own_envelope_whatever_it_sends(
     refused = await client.post("/v1/chat/completions", content=b"{", headers=headers)
     assert "type" not in refused.json()
     assert "request-id" not in refused.headers
+
+
+@pytest.mark.parametrize(
+    ("headers", "key"),
+    [({}, "object"), ({"anthropic-version": "2023-06-01"}, "has_more"), ({"x-goog-api-key": "k"}, "models")],
+)
+async def test_models_are_listed_in_the_shape_of_the_clients_interface(
+    client: httpx.AsyncClient, headers: dict[str, str], key: str
+) -> None:
+    listed = (await client.get("/v1/models", headers=headers)).json()
+    assert key in listed
+    assert "v/m" in str(listed)
+    assert "v/m" in str((await client.get("/v1/models/v/m", headers=headers)).json())
+    missing = await client.get("/v1/models/none", headers=headers)
+    assert missing.status_code == 404
+    assert "'none'" in missing.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [("/v1beta/models", "models"), ("/v1beta1/models", "models"), ("/openai/models", "object"), ("/openai/v1/models", "object")],
+)  # fmt: skip
+async def test_some_paths_belong_to_one_interface_whatever_the_client_sends(
+    client: httpx.AsyncClient, path: str, key: str
+) -> None:
+    headers = {"anthropic-version": "2023-06-01"}
+    assert key in (await client.get(path, headers=headers)).json()
+    assert (await client.get(f"{path}/v/m", headers=headers)).status_code == 200
+    assert (await client.post(path, headers=headers)).headers["allow"] == "GET"
+
+
+GEMINI = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+
+
+async def test_googles_interface_refuses_in_its_own_envelope(client: httpx.AsyncClient) -> None:
+    path = "/v1beta/models/m:generateContent"
+    answered = (await client.post(path, json=GEMINI)).json()
+    assert answered["candidates"][0]["content"] == {"parts": [{"text": "hello"}], "role": "model"}
+    refused = await client.post(path, json=GEMINI)
+    assert (refused.status_code, refused.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")
+    none = await client.post(path, json={"contents": 5})
+    assert "contents" in none.json()["error"]["message"]
+    patience = await client.post(path, json=GEMINI, headers={"x-server-timeout": "soon"})
+    assert "x-server-timeout" in patience.json()["error"]["message"]
+
+
+async def test_an_azure_deployment_is_the_models_name_whatever_the_body_says(
+    client: httpx.AsyncClient,
+) -> None:
+    body = {"messages": [{"role": "user", "content": "hi"}], "model": "something else"}
+    path = "/openai/deployments/v/m/chat/completions?api-version=2024-10-21"
+    answered = await client.post(path, json=body)
+    assert answered.json()["choices"][0]["message"]["content"] == "hello"
+    del body["model"]
+    assert (await client.post(path, json=body)).json()["error"]["x_dispatch"]["vendor"] == "v"
+    for missing in (
+        "/openai/deployments/m/audio/speech",
+        "/openai/deployments/m",
+        "/openai/deployments//chat/completions",
+    ):
+        refused = await client.post(missing, json=body)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (404, "not_found")
 
 
 # --- what the server answers itself ---------------------------------------------------------------

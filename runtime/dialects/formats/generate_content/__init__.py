@@ -4,8 +4,9 @@
 - `request`: canonical request -> body; `contents` (with `images`) and `config` are its two halves, `drops`
   keeps what cannot be said;
 - `reading`: body -> canonical request, `turns` its messages, `schema` its schemas; `names`: both spellings;
-- `reply`: a buffered answer; `stream`: a streamed one (`elements` splits its JSON array form);
-- `faults`: what a refusal means.
+- `reply`: a buffered answer, in and out; `stream`: a streamed one (`elements` splits its JSON array form), and `writer` the
+  way back; `telling`: the words that clients are told in;
+- `faults`: what a refusal means, and how we say one ourselves.
 """
 
 from __future__ import annotations

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ....canon import Image, Message, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
+from ....canon import Audio, File, Image, Message, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
 from ...untrusted import Unreadable, read_json
 from .config import takes_levels
 from .drops import Drops
-from .images import image_part
+from .media_parts import media_part
 from .wire import FORMAT, MADE_ID, METADATA_FIELDS
 
 __all__ = ["NO_SIGNATURE", "contents_of", "system_of"]
@@ -25,6 +25,7 @@ NO_SIGNATURE: Final = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I="
 """Base64 of `skip_thought_signature_validator` (Gemini API documentation, "Thought signatures")."""
 
 _SYSTEM: Final = ("system", "developer")
+_MEDIA: Final = (Image, File, Audio)
 
 
 def system_of(messages: list[Message], drops: Drops) -> list[dict[str, Any]]:
@@ -71,9 +72,13 @@ def _parts(content: str | list[Part]) -> list[Part]:
 def _kind(part: Part) -> str:
     if isinstance(part, Opaque):
         return f"a part of the format {part.format}"
-    return {Image: "an image", ToolCall: "a tool call", ToolResult: "a tool result"}.get(
-        type(part), "reasoning"
-    )
+    return {
+        Image: "an image",
+        File: "a document",
+        Audio: "sound",
+        ToolCall: "a tool call",
+        ToolResult: "a tool result",
+    }.get(type(part), "reasoning")
 
 
 def _own(part: dict[str, Any], extra: dict[str, Any] | None) -> dict[str, Any]:
@@ -119,8 +124,8 @@ class _Writer:
     def _part(self, part: Part) -> dict[str, Any] | None:
         if isinstance(part, Text):
             return _own(_sealed({"text": part.text}, part.signature), part.extra)
-        if isinstance(part, Image):
-            return image_part(part, self._drops)
+        if isinstance(part, _MEDIA):
+            return media_part(part, self._drops)
         if isinstance(part, ToolCall):
             return self._call(part)
         if isinstance(part, Thinking):
@@ -182,14 +187,14 @@ class _Writer:
         if not name:
             self._drops.refuse("a tool result without its tool call", "give the name of the function")
             return
-        images = [image_part(part, self._drops) for part in _parts(result.content) if isinstance(part, Image)]
+        media = [media_part(part, self._drops) for part in _parts(result.content) if isinstance(part, _MEDIA)]
         written: dict[str, Any] = {"name": name, "response": self._response(result)}
         if result.call_id and not result.call_id.startswith(MADE_ID):
             written["id"] = result.call_id
-        if images and self._needs_signatures:
-            written["parts"] = images
+        if media and self._needs_signatures:
+            written["parts"] = media
         else:
-            later.extend(images)
+            later.extend(media)
         own = dict((result.extra or {}).get(FORMAT) or {})
         written.update(own.pop("functionResponse", {}))
         found.append({"functionResponse": written, **own})
@@ -200,6 +205,6 @@ class _Writer:
         for part in _parts(result.content):
             if isinstance(part, Text):
                 texts.append(part.text)
-            elif not isinstance(part, Image):
+            elif not isinstance(part, _MEDIA):
                 self._drops.refuse(f"{_kind(part)} in a tool result")
         return {"error" if result.is_error else "result": "\n".join(texts)}
