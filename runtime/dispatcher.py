@@ -44,7 +44,7 @@ from .dialects import Dialect, dialect_class
 from .dispatch import answer
 from .house import House, RetryPolicy, conducts
 from .orders import carry_out
-from .plan import Planned, plan_deployments, routing_table, vendor_spec
+from .plan import Planned, batch_limits, plan_deployments, routing_table, vendor_spec
 from .reply import EmbeddingsReply, Reply
 from .stalls import Stalls
 from .standing import Budgets, NetworkStanding, budgets, network
@@ -251,6 +251,7 @@ class Dispatcher:
             transport=self._way_out(planned, dialect, transports[vendor.name]),
             timeouts=vendor.timeouts or self.config.timeouts,
             mailbox=mailbox,
+            batch=batch_limits(planned, None if dialect.embedder is None else dialect.embedder.most),
             drains=vendor.on_disconnect == "drain",
             stalls=self._stalls,
         )
