@@ -127,11 +127,8 @@ def length_of(vector: Vector) -> int:
 def sound(vector: Vector) -> bool:
     """Whether every number is one, finite, and no larger than 32-bit floats can be."""
     if isinstance(vector, list):
-        # No number that is none gets past the sum, nor a large one past the bounds.
-        return (
-            math.isfinite(sum(vector))
-            and -_LARGEST <= min(vector, default=0) <= max(vector, default=0) <= _LARGEST
-        )
+        # One pass in C: the length is finite only if they all are.
+        return math.hypot(*vector) <= _LARGEST or all(abs(each) <= _LARGEST for each in vector)
     highest = vector[_WIDTH - 1 :: _WIDTH]
     if not any(each in highest for each in _SUSPECT):
         return True
