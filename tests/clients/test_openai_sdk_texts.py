@@ -168,3 +168,14 @@ def test_a_large_answer_arrives_whole(client: openai.OpenAI) -> None:
     )
     assert raw.headers.get("transfer-encoding") == "chunked"
     assert [len(each.embedding) for each in raw.parse().data] == [4000] * 60
+
+
+def test_azures_client_finds_both_at_its_deployments(daemon: Daemon) -> None:
+    client = openai.AzureOpenAI(
+        azure_endpoint=daemon.url.removesuffix("/v1"),
+        api_version="2024-10-21",
+        api_key="unused",
+        max_retries=0,
+    )
+    assert len(client.embeddings.create(model="embedder", input="a note").data[0].embedding) == 256
+    assert client.completions.create(model="writer", prompt="Once", max_tokens=2).choices[0].text

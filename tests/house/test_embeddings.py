@@ -333,3 +333,45 @@ async def test_no_input_and_too_many_are_refused_at_once(autojump_clock: MockClo
         with pytest.raises(errors.RequestRejected, match="between 1 and 10000 inputs"):
             await dispatcher.embed(Embed(model="e", inputs=["x"] * count))
     assert vendor.calls == []
+
+
+async def test_a_server_that_passes_over_the_dimensions_is_well_and_another_is_asked(
+    autojump_clock: MockClock,
+) -> None:
+    ignoring, cutting = VectorVendor(), VectorVendor(lambda _, body: cut_to(body["dimensions"], body))
+    config = {"vendors": [served("a", embedding()), served("b", embedding())]}
+    async with house(config, a=ignoring, b=cutting) as dispatcher:
+        for _ in range(6):
+            reply = await dispatcher.embed(Embed(model="e", inputs=TEXTS, dimensions=2))
+            assert (reply.vendor, {len(each) for each in reply.vectors}) == ("b", {2})
+        with pytest.raises(errors.RequestRejected, match="have 3 dimensions, not 2") as refused:
+            await dispatcher.embed(Embed(model="a/e", inputs=TEXTS, dimensions=2))
+        standing = await dispatcher.standing()
+    assert refused.value.param == "dimensions"
+    assert standing["a"].deployments["a/e"].circuit == "closed"
+
+
+def cut_to(dimensions: int, body: dict[str, Any]) -> httpx.Response:
+    data = [
+        {"index": index, "embedding": vector(text)[:dimensions]} for index, text in enumerate(body["input"])
+    ]
+    return httpx.Response(200, json={"data": data})
+
+
+async def test_nothing_is_left_of_a_batch_whose_caller_leaves(autojump_clock: MockClock) -> None:
+    vendor = VectorVendor()
+    config = {"vendors": [served("a", embedding(), **small(most_inputs=1))]}
+    async with house(config, a=vendor) as dispatcher:
+        with trio.move_on_after(1.5):
+            await dispatcher.embed(Embed(model="e", inputs=TEXTS))
+        await trio.testing.wait_all_tasks_blocked()
+        statistics = dispatcher.statistics()
+    assert len(vendor.calls) == 8
+    assert (statistics.requests, statistics.totals.attempts, statistics.totals.succeeded) == (1, 8, 4)
+
+
+async def test_rules_send_embeddings_their_own_way(autojump_clock: MockClock) -> None:
+    vendors = [served("a", embedding(), {"name": "talker"}), served("b", embedding())]
+    rules = [{"kinds": ["chat"], "route": "talker"}, {"kinds": ["embeddings"], "route": "b/e"}]
+    async with house({"vendors": vendors, "rules": rules}, a=VectorVendor(), b=VectorVendor()) as dispatcher:
+        assert (await dispatcher.embed(Embed(model="e", inputs=["x"]))).vendor == "b"
