@@ -23,9 +23,10 @@ from ..actors.routing import RoutingTable
 from .canon import Usage
 from .dialects import BatchLimits
 from .dispatch import whole
+from .ending import Ending
 from .errors import DispatchError, RequestRejected
 from .house import House
-from .journey import Ending, Journey
+from .journey import Journey
 from .operations import operation_of
 from .operations.embeddings import EMBEDDINGS, tokens_of
 from .reply import EmbeddingsReply, cost_of_attempts

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from llm_dispatcher.runtime.batches import split
 from llm_dispatcher.runtime.dialects import BatchLimits
-from llm_dispatcher.runtime.journey import Ending
+from llm_dispatcher.runtime.ending import Ending
 from llm_dispatcher.runtime.operations.embeddings import EmbeddingsOperation, tokens_of
 from llm_dispatcher.runtime.vectors import Embed, Vector, base64_of, flaw_in, floats_of, length_of, sound
 
