@@ -1,4 +1,5 @@
-"""Azure's way to OpenAI's interfaces: `POST /openai/deployments/{deployment}/chat/completions?api-version=...`.
+"""Azure's way to OpenAI's interfaces: `POST /openai/deployments/{deployment}/chat/completions?api-version=...`, and likewise
+`completions` and `embeddings`.
 
 The deployment is the name of a model, a route or a mode, as `model` is elsewhere; it counts, whatever the body says. Versions
 are not looked at: what is read and written is OpenAI's own format, which theirs all are. What Azure has without a deployment

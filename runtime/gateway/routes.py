@@ -20,7 +20,7 @@ from .orders import orders
 from .responses import responses, stored_response
 from .styles import ANTHROPIC, GOOGLE, OPENAI, Style, style_of_client
 
-__all__ = ["ENDPOINTS", "Endpoint", "methods_of", "style_of"]
+__all__ = ["BELOW", "ENDPOINTS", "Endpoint", "methods_of", "style_of"]
 
 Endpoint: TypeAlias = Callable[[Dispatcher, Exchange], Awaitable[None]]
 

@@ -4,7 +4,8 @@
 - `single`: `embedContent`, one text; Vertex AI's newer models.
 - `predict`: `predict`, Vertex AI's models before those. Of `gemini-embedding-001` one text, of others up to 250.
 
-`request` writes the bodies, `reply` reads the answers, `half.Embedder` is both for a dialect.
+`request` writes the bodies, `reply` reads the answers, `half.Embedder` is both for a dialect. Towards clients: `reading` reads
+the bodies, and `reply` writes the answers.
 """
 
 from __future__ import annotations

@@ -1,20 +1,20 @@
-"""An answer with embeddings, whichever way they were asked for."""
+"""An answer with embeddings, whichever way they were asked for, in and out."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Raw, Struct
 
 from ....canon import Usage
-from ....vectors import Embeddings, Vector
+from ....vectors import Embeddings, Vector, floats_of
 from ...base import VendorFault
 from ...untrusted import Unreadable, read_json, token_count
 from ..generate_content.faults import embedded_fault, malformed
 from . import FORMAT
 
-__all__ = ["read"]
+__all__ = ["read", "write_batch", "write_predict", "write_single"]
 
 
 class _Statistics(Struct, gc=False):
@@ -97,3 +97,37 @@ def _usage(raw: _Body, found: list[_Values | None]) -> Usage | None:
     if None in counts or not counts:
         return None
     return Usage(input_tokens=sum([token_count(count) for count in counts]))
+
+
+# --- out ----------------------------------------------------------------------------------------
+
+
+def write_single(embeddings: Embeddings) -> dict[str, Any]:
+    """The answer to `embedContent`, whatever format the vector came in."""
+    return {"embedding": _told(embeddings.vectors[0]), **_metadata(embeddings)}
+
+
+def write_batch(embeddings: Embeddings) -> dict[str, Any]:
+    """The answer to `batchEmbedContents`."""
+    return {"embeddings": [_told(vector) for vector in embeddings.vectors], **_metadata(embeddings)}
+
+
+def write_predict(embeddings: Embeddings) -> dict[str, Any]:
+    """The answer to `predict`. How many tokens each text had is only known of a single one."""
+    statistics: dict[str, Any] = {}
+    if embeddings.usage is not None and len(embeddings.vectors) == 1:
+        statistics = {"statistics": {"truncated": False, "token_count": embeddings.usage.input_tokens}}
+    return {
+        "predictions": [{"embeddings": {**_told(vector), **statistics}} for vector in embeddings.vectors],
+        **_metadata(embeddings),
+    }
+
+
+def _told(vector: Vector) -> dict[str, Any]:
+    return {"values": floats_of(vector)}
+
+
+def _metadata(embeddings: Embeddings) -> dict[str, Any]:
+    if embeddings.usage is None:
+        return {}
+    return {"usageMetadata": {"promptTokenCount": embeddings.usage.input_tokens}}
