@@ -25,7 +25,7 @@ from ..operations.embeddings import EmbeddingsOperation
 from ..operations.texts import Texts
 from ..vectors import Embed
 from .passage import ANY, Known, Passage
-from .paths import address
+from .paths import address, without_version
 
 __all__ = ["Interface", "interface_of"]
 
@@ -73,7 +73,7 @@ class Interface(Struct, frozen=True):
         return msgspec.structs.replace(passage, model=model, known=known)
 
     def _place(self, passage: Passage) -> tuple[_Place, Known] | None:
-        path = address(self.base, passage.path, b"").raw_path
+        path = without_version(address(self.base, passage.path, b"").raw_path)
         here = [each for each in self.places if path in (each.path, each.stream_path)]
         if not here:
             return None
@@ -149,7 +149,7 @@ def _built(
 
 
 def _path(request: httpx.Request) -> bytes:
-    return request.url.raw_path.partition(b"?")[0]
+    return without_version(request.url.raw_path.partition(b"?")[0])
 
 
 def _names_model(request: httpx.Request) -> bool:
