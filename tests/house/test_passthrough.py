@@ -126,11 +126,12 @@ async def test_a_request_goes_as_it_came_with_the_vendors_key_in_place_of_the_cl
     assert not {"x-forwarded-for", "x-dispatch-timeout", "x-hop", "cookie"} & {*request.headers}
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "PUT", "PATCH"])
-async def test_any_method_is_passed_on(autojump_clock: Any, method: str) -> None:
+async def test_any_method_is_passed_on(autojump_clock: Any) -> None:
+    methods = ["GET", "HEAD", "DELETE", "PUT", "PATCH"]
     async with house(Script(status=204)) as (client, vendor, _):
-        assert (await client.request(method, "/v/things/1")).status_code == 204
-    assert vendor.asked[0][0].method == method
+        for method in methods:
+            assert (await client.request(method, "/v/things/1")).status_code == 204
+    assert [request.method for request, _ in vendor.asked] == methods
 
 
 @pytest.mark.parametrize("path", ["chat/completions", "v1/chat/completions"])
@@ -142,18 +143,18 @@ async def test_a_version_in_the_path_stands_for_the_one_in_the_address(
     assert str(vendor.asked[0][0].url) == "http://v.example/v1/chat/completions"
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        b"/v/../admin", b"/v/a/..", b"/v/a/%2e%2e/b", b"/v/a/%2E./b", b"/v/%252e%252e/b", b"/v/a/..%2fb", b"/v/a%5c..%5cb",
-        b"/v/a\\..\\b", b"/v//evil.example/x", b"/v/a//b", b"/v/%2f%2fevil.example", b"/v/a/..;x/b", b"/v/a/./b", b"/v/%00",
-        b"/v/a%0d%0ax", b"/v/%25252525252e", b"/v/a%zz", b"/v/a#b", b"/v/a?x=%zz", b'/v/"',
-    ],
-)  # fmt: skip
-async def test_no_path_leads_out_of_the_vendors_interface(autojump_clock: Any, path: bytes) -> None:
+ASTRAY = [
+    b"/v/../admin", b"/v/a/..", b"/v/a/%2e%2e/b", b"/v/a/%2E./b", b"/v/%252e%252e/b", b"/v/a/..%2fb", b"/v/a%5c..%5cb",
+    b"/v/a\\..\\b", b"/v//evil.example/x", b"/v/a//b", b"/v/%2f%2fevil.example", b"/v/a/..;x/b", b"/v/a/./b", b"/v/%00",
+    b"/v/a%0d%0ax", b"/v/%25252525252e", b"/v/a%zz", b"/v/a#b", b"/v/a?x=%zz", b'/v/"',
+]  # fmt: skip
+
+
+async def test_no_path_leads_out_of_the_vendors_interface(autojump_clock: Any) -> None:
     async with house(answer()) as (_, vendor, dispatcher):
-        code, body = await ask(dispatcher, path)
-        assert (code, json.loads(body)["error"]["code"]) == (400, "invalid_path")
+        for path in ASTRAY:
+            code, body = await ask(dispatcher, path)
+            assert (code, json.loads(body)["error"]["code"]) == (400, "invalid_path"), path
         assert vendor.asked == []
 
 
