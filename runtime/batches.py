@@ -44,8 +44,8 @@ Inputs: TypeAlias = Sequence[str | list[int]]
 
 def limits_of(house: House, candidates: Sequence[Candidate]) -> BatchLimits | None:
     """What every one of these deployments takes in one call; None if none of them makes embeddings."""
-    halves = [house.deployments[each.deployment].dialect.embedder for each in candidates]
-    limits = [half.most for half in halves if half is not None]
+    known = [house.deployments[each.deployment].batch for each in candidates]
+    limits = [each for each in known if each is not None]
     if not limits:
         return None
     tokens = [each.tokens for each in limits if each.tokens is not None]

@@ -47,7 +47,7 @@ from .orders import carry_out
 from .passing.knowledge import Interface, interface_of
 from .passing.passage import Passage
 from .passing.stream import Passing
-from .plan import Planned, plan_deployments, routing_table, vendor_spec
+from .plan import Planned, batch_limits, plan_deployments, routing_table, vendor_spec
 from .reply import EmbeddingsReply, Reply
 from .stalls import Stalls
 from .standing import Budgets, NetworkStanding, budgets, network
@@ -260,6 +260,7 @@ class Dispatcher:
             transport=self._way_out(planned, dialect, transports[vendor.name]),
             timeouts=vendor.timeouts or self.config.timeouts,
             mailbox=mailbox,
+            batch=batch_limits(planned, None if dialect.embedder is None else dialect.embedder.most),
             drains=vendor.on_disconnect == "drain",
             stalls=self._stalls,
         )

@@ -48,6 +48,7 @@ Task: TypeAlias = Literal[
 and so on. Vendors have words of their own, and not all of them for all."""
 
 _WIDTH: Final = 4
+_LARGEST: Final = 3.4028234663852886e38
 _SWAPPED: Final = sys.byteorder == "big"
 _SUSPECT: Final = (0x7F, 0xFF)
 """The highest byte of a 32-bit float that is infinite or not a number; else only of those beyond 1.7e38."""
@@ -101,7 +102,7 @@ def floats_of(vector: Vector) -> list[float]:
 
 
 def base64_of(vector: Vector) -> str:
-    """A vector as base64 of little-endian 32-bit floats. Raises `OverflowError` for a number that is too large for them."""
+    """A vector as base64 of little-endian 32-bit floats."""
     if isinstance(vector, list):
         numbers = array("f", vector)
         if _SWAPPED:
@@ -124,9 +125,10 @@ def length_of(vector: Vector) -> int:
 
 
 def sound(vector: Vector) -> bool:
-    """Whether every number is one, and finite."""
+    """Whether every number is one, finite, and no larger than 32-bit floats can be."""
     if isinstance(vector, list):
-        return math.isfinite(sum(vector)) or all(math.isfinite(each) for each in vector)
+        # One pass in C: the length is finite only if they all are.
+        return math.hypot(*vector) <= _LARGEST or all(abs(each) <= _LARGEST for each in vector)
     highest = vector[_WIDTH - 1 :: _WIDTH]
     if not any(each in highest for each in _SUSPECT):
         return True
@@ -134,8 +136,8 @@ def sound(vector: Vector) -> bool:
 
 
 def flaw_in(vectors: Sequence[Vector], wanted: Embed) -> str | None:
-    """Why these are not the vectors of `wanted`, in words; None if they are: one for each input, all of the length that
-    was asked for (or at least of one length), every number finite."""
+    """Why these are not the vectors of `wanted`, in words; None if they are: one for each input, all of one length, every
+    number finite."""
     if len(vectors) != len(wanted.inputs):
         return f"{len(vectors)} vectors came for {len(wanted.inputs)} inputs"
     lengths = {length_of(vector) for vector in vectors}
@@ -143,8 +145,6 @@ def flaw_in(vectors: Sequence[Vector], wanted: Embed) -> str | None:
         return "a vector is empty"
     if len(lengths) > 1:
         return f"the vectors are of different lengths: {sorted(lengths)}"
-    if wanted.dimensions is not None and lengths != {wanted.dimensions}:
-        return f"the vectors have {lengths.pop()} dimensions, not {wanted.dimensions}"
     for index, vector in enumerate(vectors):
         if not sound(vector):
             return f"vector {index} holds what is no finite number"

@@ -68,6 +68,11 @@ options = { embeddings = { most_inputs = 3 } }
 models = [{ name = "embedder", operations = ["embeddings"], price = { input = "1" } }]
 
 [[vendors]]
+name = "warehouse"
+simulate = { first_token = "5ms", seed = 1 }
+models = [{ name = "bulk", operations = ["embeddings"] }]
+
+[[vendors]]
 name = "base"
 simulate = { first_token = "5ms", tokens_per_second = 5000.0, seed = 1 }
 models = [{ name = "writer", operations = ["completions"] }]

@@ -66,6 +66,9 @@ __all__ = ["OPTIONS", "client_readers", "dialects", "targets"]
 OPTIONS: Final[dict[str, list[dict[str, Any]]]] = {"openai": [{}, {"done_marker": False}]}
 """Dialects of which more than the plain form is worth fuzzing, or that need options to be made at all."""
 
+_OTHER_OPERATIONS: Final = frozenset({"completions", "embeddings"})
+"""Formats of `targets_operations`."""
+
 _MOST_TOKENS: Final = 10**15
 """More tokens than any answer has: what is larger would be garbage that breaks the accounts' arithmetic."""
 _MOST_MESSAGE: Final = 8192
@@ -85,8 +88,10 @@ def dialects() -> Iterator[tuple[str, Dialect]]:
 
 
 def client_readers() -> Iterator[tuple[str, Callable[[bytes], Request], type[Exception]]]:
-    """Every format that can be read from a client: its name, the reader, and the exception that refuses."""
+    """Every format of chats that can be read from a client: its name, the reader, and the exception that refuses."""
     for module in pkgutil.iter_modules(formats.__path__):
+        if module.name in _OTHER_OPERATIONS:
+            continue
         package = f"{formats.__name__}.{module.name}"
         parts = {part.name for part in pkgutil.iter_modules(import_module(package).__path__)}
         for part in ("request", "reading"):

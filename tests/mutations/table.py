@@ -307,8 +307,8 @@ MONEY: Final = (
         name="money-last-attempt-only",
         breaks="a request costs what its last attempt did",
         file="runtime/journey.py",
-        old="        for record in self.records:\n            cost = None",
-        new="        for record in self.records[-1:]:\n            cost = None",
+        old="cost=cost_of_attempts(self.records)",
+        new="cost=cost_of_attempts(self.records[-1:])",
         tests=(
             "house/test_retries.py",
             "house/test_race.py",

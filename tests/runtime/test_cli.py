@@ -169,6 +169,20 @@ def test_a_file_that_is_not_there_is_an_error_of_the_configuration(
 # --- models -------------------------------------------------------------------------------------
 
 
+def test_models_tells_what_a_model_does_beside_chatting(tmp_path: Path) -> None:
+    file = tmp_path / "dispatcher.toml"
+    models = """[
+        { name = "both", operations = ["chat", "completions"], price = { input = 1, output = 2 } },
+        { name = "vectors", operations = ["embeddings"], price = { input = 1 } },
+    ]"""
+    file.write_text(f'[[vendors]]\nname = "acme"\nsimulate = {{}}\nmodels = {models}\n', encoding="utf-8")
+    rows = {
+        line.split()[0]: line.split() for line in run("models", "--config", str(file)).stdout.splitlines()
+    }
+    assert rows["both"][1:6] == ["chat,", "completions", "128k", "1", "2"]
+    assert rows["vectors"][1:5] == ["embeddings", "128k", "1", "acme/vectors"]
+
+
 def test_models_lists_models_routes_and_modes_of_what_is_served(good: str) -> None:
     result = run("models", "--config", good)
     rows = {line.split()[0]: line for line in result.stdout.splitlines()}
