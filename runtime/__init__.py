@@ -27,10 +27,11 @@ A tour: the way of one request.
 A request of a vendor's own interface may also be passed on as it came (`passing`): it goes the same way, without a
 translation.
 
-`dispatcher` builds all this from a configuration (`config`, `plan`); `cli` and `daemon` are what people start. The
-daemon watches what the process is short of (`overload`, `process`), and `gateway.admission` refuses what can best wait.
-Operators give `orders`, read in the log what became of circuits and quarantines (`chronicle`), and see the rest in
-`GET /v1/stats` (`standing`).
+`dispatcher` builds all this from a configuration (`config`, `plan`, `connections`); `cli` and `daemon` are what people start,
+and `asgi` is for those who have an ASGI server of their own. The daemon watches what the process is short of (`overload`,
+`process`), and `gateway.admission` refuses what can best wait. Operators give `orders`, read in the log what became of
+circuits and quarantines (`chronicle`) and what only they can mend (`alerts`), and see the rest in `GET /v1/stats`
+(`standing`).
 The names below are the public interface; they are imported when first used.
 """
 
@@ -40,6 +41,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .asgi import Application
     from .canon import (
         Audio,
         Choice,
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
     from .vectors import Embed, Embeddings
 
 __all__ = [
+    "Application",
     "AttemptRecord",
     "Audio",
     "Choice",
@@ -109,6 +112,7 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
+    "Application": "asgi",
     "AttemptRecord": "reply",
     "DispatchError": "errors",
     "Dispatcher": "dispatcher",

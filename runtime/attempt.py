@@ -33,7 +33,7 @@ from .canon import (
 )
 from .clock import wall_now
 from .deployment import Deployment
-from .dialects import Answer, Decoder, Unsupported, VendorFault
+from .dialects import Answer, Built, Decoder, Unsupported, VendorFault
 from .dialects.headroom import headroom
 from .exchange import MOST_BODY, Exchange, broken
 from .money import Bill
@@ -226,11 +226,11 @@ class Attempt:
                 return
 
     async def _complete(self) -> None:
-        await self._send()
+        built = await self._send()
         operation = self._operation
         try:
             body = await self._exchange.read_whole()
-            answer = operation.read(self.deployment.dialect, body, self._request)
+            answer = operation.read(self.deployment.dialect, body, self._request, built)
         except VendorFault as refusal:
             self.fault = refusal.fault
             raise
@@ -250,8 +250,8 @@ class Attempt:
         first = self._first_patience()
         pace = self._pace = Pace(first, float(timeouts.between_tokens), timeouts.least_pace)
         with self._exchange.patience(first) as scope:
-            await self._send()
-            self._decoder = self._operation.decoder(self.deployment.dialect)
+            built = await self._send()
+            self._decoder = self._operation.decoder(self.deployment.dialect, built)
         if scope.cancelled_caught:
             raise self._out_of_time(FaultClass.TTFT_TIMEOUT, "no answer in time")
         pace.passed(trio.current_time() - self._exchange.started_at)
@@ -355,8 +355,8 @@ class Attempt:
                 FirstContent(self.lease.permit, self.lease.deployment, self.first_token)
             )
 
-    async def _send(self) -> None:
-        """Send the request and read the answer's head; a refusal is read and raised."""
+    async def _send(self) -> Built:
+        """Send the request and read the answer's head; what was sent is returned, a refusal is read and raised."""
         dialect, exchange = self.deployment.dialect, self._exchange
         built = self._operation.build(dialect, self._request, stream=self._stream)
         self.dropped = built.dropped
@@ -374,6 +374,7 @@ class Attempt:
             self.fault = self._refused(Answer(status, exchange.text_headers(), body, wall_now()))
             raise VendorFault(self.fault)
         self.bill.accept()
+        return built
 
     def _accepts(self, status: int) -> bool:
         """Whether an answer of that status is one."""

@@ -9,8 +9,8 @@ the caller's own body leaves as it is, not wrapped in a group.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager, suppress
 from os import PathLike
 from types import TracebackType
 from typing import Any, Self, get_args
@@ -63,6 +63,16 @@ _MOST_OUTCOMES = 100_000
 _NOT_RUNNING = "the dispatcher is not running: use it inside `async with Dispatcher.open(...)`"
 _GRACE = 1.0
 """Seconds that the end of everything that outlasts its request may take."""
+
+
+@contextmanager
+def _as_configured(planned: Planned) -> Iterator[None]:
+    """A `ValueError` within is a flaw of the configuration."""
+    try:
+        yield
+    except ValueError as error:
+        remedy = "see the dialect's module for its options"
+        raise ConfigError([Problem("", f"vendors ({planned.vendor.name})", str(error), remedy)]) from error
 
 
 class Dispatcher:
@@ -147,6 +157,7 @@ class Dispatcher:
         await self._nursery.start(self._background.run)
         self._nursery.start_soon(self._stalls.run)
         self._nursery.start_soon(self._chronicle.run)
+        self._keep_warm(self._nursery, transports)
         for signing in self._credentials.values():
             self._nursery.start_soon(signing.keep_fresh)
         return self
@@ -182,12 +193,26 @@ class Dispatcher:
             from .simulated import SimulatedTransport
 
             return SimulatedTransport(vendor.simulate, rng=self._derived_rng(vendor), limits=vendor.limits)
-        from .wire.client import TrioTransport
-        from .wire.pool import ClientLimits
+        if vendor.program is not None:
+            from .wire.program import ProgramTransport
 
-        return TrioTransport(
-            limits=ClientLimits(max_connections=vendor.max_connections), proxy=vendor.proxy or None
-        )
+            program = vendor.program
+            return ProgramTransport(
+                program.command,
+                at_once=program.at_once,
+                directory=program.directory,
+                environment=program.environment,
+            )
+        from .connections import transport_to
+
+        return transport_to(vendor)
+
+    def _keep_warm(self, nursery: trio.Nursery, transports: Mapping[str, httpx.AsyncBaseTransport]) -> None:
+        """Keep connections open in readiness, where a vendor's `warm` says so and its transport can."""
+        for vendor in self.serving.vendors:
+            keep = getattr(transports[vendor.name], "keep_warm", None)
+            if vendor.warm and vendor.base_url and keep is not None:
+                nursery.start_soon(keep, httpx.URL(vendor.base_url), vendor.warm)
 
     def _derived_rng(self, vendor: Vendor) -> random.Random:
         seed = vendor.simulate.seed if vendor.simulate else None
@@ -271,7 +296,8 @@ class Dispatcher:
         """The vendor's transport, with an account's credentials put on where the dialect's door wants any."""
         account = (planned.vendor.name, planned.account)
         if account not in self._credentials:
-            credentials = dialect.credentials()
+            with _as_configured(planned):
+                credentials = dialect.credentials()
             if credentials is None:
                 return transport
             self._credentials[account] = SigningTransport(transport, credentials)
@@ -280,13 +306,8 @@ class Dispatcher:
     @staticmethod
     def _dialect(planned: Planned) -> Dialect:
         """The deployment's dialect. Raises `ConfigError` for options that it does not take."""
-        try:
+        with _as_configured(planned):
             return dialect_class(planned.vendor.dialect)(planned.target())
-        except ValueError as error:
-            remedy = "see the dialect's module for its options"
-            raise ConfigError(
-                [Problem("", f"vendors ({planned.vendor.name})", str(error), remedy)]
-            ) from error
 
     def _child(
         self,

@@ -195,6 +195,7 @@ class Journey:
             begun=self.begun,
             streamed=self.stream,
             hedged=self._hedged,
+            fixed=self.operation.fixed,
         )
 
     def _attempt(self, lease: Lease) -> Attempt:
@@ -237,6 +238,7 @@ class Journey:
     def _book(self, attempt: Attempt, *, last: bool, superseded: bool = False) -> None:
         attempt.settle(superseded=superseded)
         self.records.append(attempt.record())
+        self.house.alerts.note(attempt.deployment.vendor, attempt.fault, trio.current_time())
         self._tell(attempt, attempt.fault, last=last)
 
     async def abandon(

@@ -21,6 +21,7 @@ from .config.modes import modes as configured_modes
 from .config.options import merged
 from .config.schema import Config, Limits, Model, Rule, TargetTable, Vendor
 from .config.serving import keys, placements
+from .config.units import TokenCount
 from .dialects import BatchLimits, Target
 from .passing.passage import ANY
 
@@ -61,7 +62,7 @@ class Planned(Struct, frozen=True, kw_only=True):
         """What its dialect is told."""
         return Target(
             vendor=self.vendor.name,
-            base_url=self.vendor.base_url.rstrip("/") or "http://simulated.invalid/v1",
+            base_url=self.vendor.base_url.rstrip("/") or "http://here.invalid/v1",
             model=self.model.id or self.model.name,
             key=self.key or None,
             headers=self.vendor.headers,
@@ -135,7 +136,8 @@ def limit_model(vendor: Vendor) -> str:
     )
 
 
-def _limits(limits: Limits, advised_floor: int | None = None) -> LimitSpec:
+def _limits(limits: Limits, advised_floor: int | None = None, *, adaptive: bool = True) -> LimitSpec:
+    """`adaptive`: False where the vendor's table says so, which then holds for its models too."""
     dollars = limits.dollars_per_hour
     return LimitSpec(
         requests_per_minute=limits.requests_per_minute,
@@ -145,13 +147,21 @@ def _limits(limits: Limits, advised_floor: int | None = None) -> LimitSpec:
         requests_per_day=limits.requests_per_day,
         dollars_per_hour=None if dollars is None else float(dollars),
         concurrent=limits.concurrent,
-        adaptive=limits.adaptive,
+        adaptive=limits.adaptive and adaptive,
         burst=limits.burst,
         shared=limits.shared,
         strict=limits.strict,
         ramp_floor=advised_floor if limits.ramp_floor is None else limits.ramp_floor,
         ramp_growth=limits.ramp_growth,
     )
+
+
+def _within_program(vendor: Vendor) -> Limits:
+    """Of a program there may run so many at once, whatever else is allowed."""
+    limits, program = vendor.limits, vendor.program
+    if program is None or (limits.concurrent is not None and limits.concurrent <= program.at_once):
+        return limits
+    return msgspec.structs.replace(limits, concurrent=TokenCount(program.at_once))
 
 
 def _prices(model: Model) -> tuple[float, float]:
@@ -174,13 +184,13 @@ def vendor_spec(config: Config, vendor: Vendor, planned: Iterable[Planned]) -> V
                     name=each.name,
                     account=each.account,
                     model=each.model.name,
-                    limits=_limits(each.model.limits, advised),
+                    limits=_limits(each.model.limits, advised, adaptive=vendor.limits.adaptive),
                     prices=_prices(each.model),
                 )
                 for each in planned
             ]
         ),
-        account_limits=_limits(vendor.limits),
+        account_limits=_limits(_within_program(vendor)),
         limit_model=counting,
         breaker=BreakerSettings(
             consecutive=breaker.consecutive_failures,

@@ -113,7 +113,7 @@ def test_actors_meet_in_messages_only() -> None:
 
 
 def test_dialects_do_not_import_one_another() -> None:
-    dialects = {"openai", "azure", "anthropic", "google", "cohere", "bedrock", "vertex", "ollama", "command"}
+    dialects = {"openai", "azure", "anthropic", "google", "cohere", "bedrock", "vertex", "ollama", "program"}
     wrong = [
         f"{dotted} imports {name}"
         for path, dotted, found in modules("runtime/dialects")

@@ -252,6 +252,8 @@ class ScriptedVendor:
 def _limited(exceeded: Exceeded) -> Step:
     """The refusal of a request that is beyond a limit."""
     name = f"limit: {exceeded.limit.what}"
+    if exceeded.limit.what == "concurrency":
+        return Step(name=name, error="concurrency_limited")
     if exceeded.wait is None:
         return Step(name=name, error="request_too_large")
     daily = exceeded.limit.what == "requests" and exceeded.per >= _A_DAY

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Final
 
 from msgspec import Struct
@@ -17,9 +18,13 @@ from .serving import keys
 
 __all__ = ["RESERVED", "Finding", "timeout_findings", "vendor_findings"]
 
+_PROGRAM: Final = "program"
 _KEYED: Final = frozenset(
-    {"openai", "openai-responses", "azure", "azure-responses", "anthropic", "google", "cohere", "bedrock"}
-)
+    {
+        "anthropic", "azure", "azure-responses", "bedrock", "cohere", "google", "openai", "openai-responses", "vertex",
+        "vertex-anthropic",
+    }
+)  # fmt: skip
 """Dialects whose vendors want a key. Who installs another dialect knows what it wants."""
 
 _CREDENTIALS: Final = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key"})
@@ -28,6 +33,7 @@ _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A token, RFC 9110 section 5.6.2."""
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 """RFC 9110 section 5.5: neither line breaks nor other control characters."""
+_PROXIES: Final = ("http", "https", "socks5", "socks5h")
 _KEY: Final = re.compile(r"[\x21-\x7e]+")
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")
 _VERSION: Final = re.compile(r"v[0-9]+[a-z0-9]*")
@@ -68,12 +74,14 @@ def vendor_findings(config: Config, index: int, missing: Missing) -> Iterator[Fi
     yield from _headers(steps, vendor)
     yield from _limits((*steps, "limits"), vendor.limits)
     yield from _budget(steps, vendor)
+    yield from _connections(steps, vendor)
     if vendor.proxy:
         yield from _proxy((*steps, "proxy"), vendor.proxy)
     if vendor.timeouts is not None:
         yield from timeout_findings((*steps, "timeouts"), vendor.timeouts)
     if vendor.simulate is not None:
         yield from _simulation((*steps, "simulate"), vendor.simulate)
+    yield from _program(steps, vendor)
     if not vendor.models and vendor.serve != "never":
         yield Finding(
             (*steps, "models"), "is empty", 'add `[[vendors.models]]` with a `name`, or serve = "never"'
@@ -109,7 +117,7 @@ def _address(steps: tuple[Step, ...], vendor: Vendor, missing: Missing) -> Itera
     steps = (*steps, "base_url")
     if not vendor.base_url:
         excused = vendor.serve == "never" or "base_url" in missing.get(vendor.name, {})
-        if vendor.simulate is None and not excused:
+        if not vendor.is_here and not excused:
             yield Finding(steps, "is missing", 'write it like "https://api.example.com/v1"')
         return
     url = parts_of(vendor.base_url)
@@ -166,10 +174,31 @@ def _headers(steps: tuple[Step, ...], vendor: Vendor) -> Iterator[Finding]:
 
 
 def _proxy(steps: tuple[Step, ...], proxy: str) -> Iterator[Finding]:
+    if proxy == "none":
+        return
     url = parts_of(proxy)
-    if url is None or url.scheme != "http" or not url.hostname or url.path not in ("", "/") or url.query:
-        remedy = 'write it like "http://user:password@proxy.example.com:3128"; TLS to vendors goes through it'
-        yield Finding(steps, "not the address of an http proxy", remedy)
+    if (
+        url is None
+        or url.scheme not in _PROXIES
+        or not url.hostname
+        or url.path not in ("", "/")
+        or url.query
+    ):
+        remedy = (
+            'write it like "http://user:password@proxy.example.com:3128", with the scheme http, https, socks5 or socks5h, '
+            'or "none"'
+        )
+        yield Finding(steps, "not the address of a proxy", remedy)
+
+
+def _connections(steps: tuple[Step, ...], vendor: Vendor) -> Iterator[Finding]:
+    if vendor.warm > vendor.max_connections:
+        message = f"{vendor.warm} connections are more than `max_connections`, {vendor.max_connections}"
+        yield Finding((*steps, "warm"), message, "keep fewer warm, or allow more")
+    if vendor.http2 and find_spec("h2") is None:
+        yield Finding(
+            (*steps, "http2"), "the package h2 is not installed", "pip install 'llm-dispatcher[http2]'"
+        )
 
 
 def timeout_findings(steps: tuple[Step, ...], timeouts: Timeouts) -> Iterator[Finding]:
@@ -224,6 +253,31 @@ def _simulation(steps: tuple[Step, ...], simulate: Simulation) -> Iterator[Findi
         yield Finding((*steps, "tokens_per_second"), "is not finite", "write a large number, such as 100000")
     if simulate.reply_tokens == 0:
         yield Finding((*steps, "reply_tokens"), "an answer has at least one token", "write a number above 0")
+
+
+def _program(steps: tuple[Step, ...], vendor: Vendor) -> Iterator[Finding]:
+    program = vendor.program
+    if program is None:
+        if vendor.dialect == _PROGRAM:
+            remedy = 'write it like program = { command = ["./answer"] }'
+            yield Finding((*steps, "program"), "is missing", remedy)
+        return
+    if vendor.dialect != _PROGRAM:
+        yield Finding(
+            (*steps, "dialect"),
+            f"a program does not speak {vendor.dialect!r}",
+            f'write dialect = "{_PROGRAM}"',
+        )
+    if vendor.base_url or vendor.simulate is not None:
+        yield Finding((*steps, "program"), "is given as well as an address or a simulation", "leave one out")
+    if not program.command[0]:
+        yield Finding((*steps, "program", "command", 0), "is empty", "name the program")
+    for number, argument in enumerate(program.command):
+        if "\0" in argument:
+            yield Finding((*steps, "program", "command", number), "holds a zero byte", "leave it out")
+    for name, value in program.environment.items():
+        if not name or "=" in name or "\0" in name + value:
+            yield Finding((*steps, "program", "environment", name), "is no variable", 'write NAME = "value"')
 
 
 def _model(steps: tuple[Step, ...], model: Model, before: list[Model]) -> Iterator[Finding]:

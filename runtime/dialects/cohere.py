@@ -41,6 +41,7 @@ class Cohere(Dialect):
     name: ClassVar[str] = "cohere"
     operations: ClassVar[frozenset[str]] = frozenset({"chat", "embeddings"})
     format: ClassVar[str] = FORMAT
+    emulates: ClassVar[frozenset[str]] = frozenset({"a named tool", "text document"})
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)

@@ -20,7 +20,19 @@ from ..errors import DispatchError
 from ..orders import OrderRefused
 from .admission import Admission
 from .failures import failure_of, headers_of
-from .http import BodyTooLarge, ClientGone, Exchange, Receive, Report, Scope, Send, encode
+from .http import (
+    BodyTooLarge,
+    ClientGone,
+    Exchange,
+    Headers,
+    Receive,
+    Report,
+    Scope,
+    Send,
+    Unserved,
+    encode,
+    request_id_of,
+)
 from .orders import orders
 from .passthrough import interface_at, pass_on, style_of_interface
 from .routes import ENDPOINTS, Endpoint, methods_of, style_of
@@ -65,6 +77,19 @@ class Gateway:
         exchange = Exchange(scope, receive, send, self._dispatcher.new_request_id(), style, self.reports)
         with suppress(ClientGone):
             await self._serve(scope, exchange, methods)
+
+    def refusal(self, error: Unserved) -> tuple[Headers, bytes]:
+        """What a server answers where it cannot, or must not, let us: in the style of the interface that was called."""
+        path, headers = error.path, dict(error.headers)
+        style = style_of(path, "POST", methods_of(path), headers)
+        name = request_id_of(headers) or self._dispatcher.new_request_id()
+        failure = Failure(
+            status=error.status,
+            message=str(error),
+            code=error.code,
+            type="api_error" if error.status >= 500 else "invalid_request_error",
+        )
+        return [(each, name.encode()) for each in style.id_headers], encode(style.envelope(failure, name))
 
     async def _serve(self, scope: Scope, exchange: Exchange, methods: Mapping[str, Endpoint] | None) -> None:
         endpoint = await self._find(scope, exchange, methods)

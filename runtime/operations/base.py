@@ -32,6 +32,8 @@ class Operation(ABC, Generic[W, A]):
     """What a deployment must be able to do, as one of its capabilities."""
     described: ClassVar[str]
     """The same for people, after "does not do"."""
+    fixed: ClassVar[bool] = False
+    """Whether it is for the deployments of the name that it gives and for no others, whatever rules say."""
 
     @abstractmethod
     def facts(self, wanted: W, long_context: int) -> Facts:
@@ -46,12 +48,12 @@ class Operation(ABC, Generic[W, A]):
         """The HTTP request. Raises `dialects.Unsupported`."""
 
     @abstractmethod
-    def read(self, dialect: Dialect, body: bytes, wanted: W) -> A:
-        """A buffered answer of status 200. Raises `VendorFault` if it is an error in disguise, or malformed."""
+    def read(self, dialect: Dialect, body: bytes, wanted: W, built: Built) -> A:
+        """A buffered answer of status 200 to `wanted`, which was sent as `built`. Raises `VendorFault` if it is an error in disguise, or malformed."""
 
     @abstractmethod
-    def decoder(self, dialect: Dialect) -> Decoder:
-        """A decoder for one streamed answer of status 200."""
+    def decoder(self, dialect: Dialect, built: Built) -> Decoder:
+        """A decoder for one streamed answer of status 200 to what was sent as `built`."""
 
     def empty(self, _dialect: Dialect, _finishes: Sequence[Finished], _wanted: W, /) -> bool:
         """Whether a stream that brought no content before these endings is no answer."""

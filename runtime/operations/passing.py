@@ -43,6 +43,7 @@ class PassingOperation(Operation[Passage, Completion]):
 
     name: ClassVar[str] = "passing"
     described: ClassVar[str] = "requests that are passed on"
+    fixed: ClassVar[bool] = True
 
     def facts(self, wanted: Passage, _long_context: int) -> Facts:
         """See `Operation.facts`. What nobody can read counts as a request, and as no tokens."""
@@ -58,6 +59,9 @@ class PassingOperation(Operation[Passage, Completion]):
         """See `Operation.build`."""
         if not stream:
             raise Unsupported("an answer that is passed on whole")
+        if dialect.target.vendor != wanted.vendor:
+            # Whatever names may come to mean: what is meant for one vendor is no other's business.
+            raise Unsupported(f"a request that is meant for {wanted.vendor!r}")
         url = address(httpx.URL(dialect.target.base_url), wanted.path, wanted.query)
         fields = [
             (b"host", url.netloc),
@@ -68,11 +72,11 @@ class PassingOperation(Operation[Passage, Completion]):
             fields.append((b"content-length", b"%d" % len(wanted.body)))
         return Built(httpx.Request(wanted.method, url, headers=fields, stream=httpx.ByteStream(wanted.body)))
 
-    def read(self, _dialect: Dialect, _body: bytes, _wanted: Passage) -> Completion:
+    def read(self, _dialect: Dialect, _body: bytes, _wanted: Passage, _built: Built) -> Completion:
         """See `Operation.read`: its answers are all streams."""
         raise Unsupported("an answer that is passed on whole")
 
-    def decoder(self, _dialect: Dialect) -> Decoder:
+    def decoder(self, _dialect: Dialect, _built: Built) -> Decoder:
         """See `Operation.decoder`; of a request that is recognised the usage is read by `passing.transit`."""
         return PassingDecoder(None)
 

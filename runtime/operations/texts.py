@@ -54,7 +54,7 @@ class Texts(Chat):
         built = dialect.build(msgspec.structs.replace(wanted, prompt=None), stream=stream)
         return Built(built.request, (*dropped, *built.dropped)) if dropped else built
 
-    def read(self, dialect: Dialect, body: bytes, _wanted: Request) -> Completion:
+    def read(self, dialect: Dialect, body: bytes, _wanted: Request, _built: Built) -> Completion:
         """See `Operation.read`."""
         half: Dialect | TextsHalf = dialect.texts or dialect
         return half.completion(body)
@@ -67,7 +67,7 @@ class Texts(Chat):
         """See `Operation.flaw`."""
         return None if answer.format == _BARE else super().flaw(answer, wanted)
 
-    def decoder(self, dialect: Dialect) -> Decoder:
+    def decoder(self, dialect: Dialect, _built: Built) -> Decoder:
         """See `Operation.decoder`."""
         half: Dialect | TextsHalf = dialect.texts or dialect
         return half.decoder()

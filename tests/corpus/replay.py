@@ -31,6 +31,7 @@ from . import (
     oracle_embeddings,
     oracle_generate_content,
     oracle_messages,
+    oracle_ollama,
     oracle_responses,
 )
 from .compare import found_in
@@ -45,7 +46,8 @@ FOLDERS: dict[str, tuple[str, ModuleType]] = {
     "anthropic-messages": ("anthropic", oracle_messages),
     "gemini-generate": ("google", oracle_generate_content),
     "gemini-chat": ("gemini-openai", oracle_chat_completions),
-    "vertex-generate": ("google", oracle_generate_content),
+    "vertex-generate": ("vertex", oracle_generate_content),
+    "vertex-messages": ("vertex-anthropic", oracle_messages),
     "cohere-chat": ("cohere", oracle_cohere),
     "bedrock-converse": ("bedrock", oracle_converse),
     "groq-chat": ("groq", oracle_chat_completions),
@@ -61,6 +63,7 @@ FOLDERS: dict[str, tuple[str, ModuleType]] = {
     "huggingface-chat": ("huggingface", oracle_chat_completions),
     "vercel-gateway-chat": ("vercel", oracle_chat_completions),
     "ollama-chat": ("ollama", oracle_chat_completions),
+    "ollama-native": ("ollama-native", oracle_ollama),
     "llamacpp-chat": ("llamacpp", oracle_chat_completions),
     "openai-responses": ("openai-responses", oracle_responses),
     "azure-openai-responses": ("azure-responses", oracle_responses),
@@ -86,8 +89,9 @@ of another operation than chat says besides how its model is configured, how the
 
 _DIALECTS = frozenset({"openai-responses", "azure-responses"})
 
-_OTHER_DOORS = ("/api/chat",)
-"""Ends of addresses whose format no dialect speaks: Ollama's own interface, beside its OpenAI-compatible one."""
+_TWO_DOORS = {"ollama-chat": ("ollama-chat", False), "ollama-native": ("ollama-chat", True)}
+"""Ollama has an interface of its own beside the OpenAI-compatible one, and the recordings of both are in one folder."""
+_OWN_DOOR = "/api/chat"
 
 _HELLO = [Message("user", "hello")]
 
@@ -108,9 +112,12 @@ def kind_of(recording: Recording) -> str:
 
 
 def spoken(name: str) -> tuple[Recording, ...]:
-    """The recordings of one folder, without those of an interface that is not spoken."""
+    """The recordings of one folder, those of another of the vendor's interfaces left out."""
+    if name in _TWO_DOORS:
+        place, own = _TWO_DOORS[name]
+        return tuple(each for each in folder(place) if each.url.endswith(_OWN_DOOR) is own)
     is_spoken = getattr(FOLDERS[name][1], "is_spoken", lambda _: True)
-    return tuple(each for each in folder(name) if not each.url.endswith(_OTHER_DOORS) and is_spoken(each))
+    return tuple(each for each in folder(name) if is_spoken(each))
 
 
 async def replay(name: str) -> Result:

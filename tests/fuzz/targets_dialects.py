@@ -63,7 +63,10 @@ from .targets_wire import same_for_every_cut
 
 __all__ = ["OPTIONS", "client_readers", "dialects", "targets"]
 
-OPTIONS: Final[dict[str, list[dict[str, Any]]]] = {"openai": [{}, {"done_marker": False}]}
+OPTIONS: Final[dict[str, list[dict[str, Any]]]] = {
+    "openai": [{}, {"done_marker": False}],
+    "program": [{}, {"output": "text"}],
+}
 """Dialects of which more than the plain form is worth fuzzing, or that need options to be made at all."""
 
 _OTHER_OPERATIONS: Final = frozenset({"completions", "embeddings"})
@@ -158,7 +161,7 @@ def targets() -> Iterator[Target]:
         )
 
 
-_FRAMINGS: Final = {"converse": "frames"}
+_FRAMINGS: Final = {"converse": "frames", "ollama_chat": "lines", "program_lines": "lines"}
 """Formats whose streams are not server-sent events."""
 
 _HOMES: Final = {
@@ -166,6 +169,8 @@ _HOMES: Final = {
     "generate_content": "generate_content_answers",
     "cohere_chat": "cohere_answers",
     "converse": "bedrock",
+    "ollama_chat": "ollama",
+    "program_lines": "program",
 }
 
 

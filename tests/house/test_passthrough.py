@@ -193,6 +193,19 @@ async def test_the_whole_of_an_interface_is_no_model(autojump_clock: Any) -> Non
         assert (await client.post("/v1/chat/completions", json={**CHAT, "model": "auto"})).status_code == 200
 
 
+async def test_no_rule_sends_what_is_meant_for_one_vendor_to_another(autojump_clock: Any) -> None:
+    settings = config("v", "w", rules=[{"models": ["*"], "route": "w/m"}])
+    settings["vendors"][0]["passthrough"] = True
+    mine, other = Vendor(Script(pieces=[b"mine"])), Vendor(answer("other"))
+    async with Dispatcher.open(settings, transports={"v": mine, "w": other}) as dispatcher:
+        transport = httpx.ASGITransport(Gateway(dispatcher))
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            assert (await client.get("/v/files")).content == b"mine"
+            assert (await client.post("/v/chat/completions", json=CHAT)).content == b"mine"
+            assert (await client.post("/v1/chat/completions", json=CHAT)).status_code == 200
+    assert (len(mine.asked), len(other.asked)) == (2, 1)
+
+
 async def test_a_body_that_is_too_large_is_refused(autojump_clock: Any) -> None:
     async with house(answer()) as (_, vendor, dispatcher):
         sent: list[Any] = []

@@ -347,7 +347,7 @@ COOLDOWNS: Final = (
         name="cooldown-hint",
         breaks="a vendor that asks for a long pause gets a short one",
         file="actors/settling.py",
-        old="gauge.close(now + limit.rest if hint is None else max(now, hint), Cause.COOLING)",
+        old="gauge.close(max(now, hint), Cause.COOLING)",
         new="gauge.close(now + limit.rest, Cause.COOLING)",
         tests=("actors/test_vendor.py", "house/test_dispatch.py"),
     ),

@@ -20,6 +20,7 @@ _ERRORS: Final[dict[ErrorKind, Error]] = {
     "auth": Error(401, "Incorrect API key provided.", "invalid_request_error", "invalid_api_key"),
     "bad_gateway": Error(502, "Bad gateway.", "server_error"),
     "bad_request": Error(400, "Invalid value for 'messages'.", "invalid_request_error", "invalid_value"),
+    "concurrency_limited": Error(429, "Too many requests are open at once.", "rate_limit_error", "1302"),
     "context_length": Error(
         400,
         "This model's maximum context length is 8192 tokens. Please reduce the length of the messages.",

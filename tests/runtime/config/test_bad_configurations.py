@@ -150,9 +150,15 @@ CASES: list[tuple[str, str]] = [
         "vendors[0] (acme).headers.Content-Length: is set for each request\n    leave it out",
     ),
     (
-        VENDOR.replace('"sk-1"', '"sk-1"\nproxy = "socks5://u:secret@p:1"'),
-        "vendors[0] (acme).proxy: not the address of an http proxy\n"
-        '    write it like "http://user:password@proxy.example.com:3128"; TLS to vendors goes through it',
+        VENDOR.replace('"sk-1"', '"sk-1"\nproxy = "socks4://u:secret@p:1"'),
+        "vendors[0] (acme).proxy: not the address of a proxy\n"
+        '    write it like "http://user:password@proxy.example.com:3128", with the scheme http, https, socks5 or socks5h, '
+        'or "none"',
+    ),
+    (
+        VENDOR.replace('"sk-1"', '"sk-1"\nwarm = 3\nmax_connections = 2'),
+        "vendors[0] (acme).warm: 3 connections are more than `max_connections`, 2\n"
+        "    keep fewer warm, or allow more",
     ),
     (
         VENDOR.replace('"sk-1"', '"sk-1"\nlimits = { concurrent = 0 }'),
