@@ -307,8 +307,8 @@ MONEY: Final = (
         name="money-last-attempt-only",
         breaks="a request costs what its last attempt did",
         file="runtime/journey.py",
-        old="cost=cost_of_attempts(self.records)",
-        new="cost=cost_of_attempts(self.records[-1:])",
+        old="            cost=cost_of_attempts(self.records),",
+        new="            cost=cost_of_attempts(self.records[-1:]),",
         tests=(
             "house/test_retries.py",
             "house/test_race.py",
