@@ -112,6 +112,8 @@ class Route(Ask["Lease | NoLease"], frozen=True, kw_only=True):
     """Whether a slow attempt may be raced by a second one."""
     strict: bool = False
     """Reserve the most that may come back, not what is expected."""
+    fixed: bool = False
+    """It goes to what it names: no rule sends it elsewhere."""
 
     def fingerprint(self) -> Hashable:
         """See `letters.Ask`."""

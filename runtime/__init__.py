@@ -24,6 +24,9 @@ A tour: the way of one request.
 6. `assembly` makes a whole reply of the events where one is wanted; `prices` says what it cost. Embeddings (`vectors`)
    of more texts than a vendor takes in one call travel in several (`batches`).
 
+A request of a vendor's own interface may also be passed on as it came (`passing`): it goes the same way, without a
+translation.
+
 `dispatcher` builds all this from a configuration (`config`, `plan`, `connections`); `cli` and `daemon` are what people start,
 and `asgi` is for those who have an ASGI server of their own. The daemon watches what the process is short of (`overload`,
 `process`), and `gateway.admission` refuses what can best wait. Operators give `orders`, read in the log what became of

@@ -177,6 +177,7 @@ class Journey:
             begun=self.begun,
             streamed=self.stream,
             hedged=self._hedged,
+            fixed=self.operation.fixed,
         )
 
     def _attempt(self, lease: Lease) -> Attempt:
