@@ -18,12 +18,17 @@ def expected_dollars(candidates: Sequence[Candidate], view: View) -> list[float]
     route = view.route
     tokens = route.input_tokens
     output = min(route.output_tokens or TYPICAL_OUTPUT, TYPICAL_OUTPUT)
-    return [
-        math.inf
-        if (price := candidate.input_price) is None or (output_price := candidate.output_price) is None
-        else (tokens * price + output * output_price) / 1e6
-        for candidate in candidates
-    ]
+    return [_expected(candidate, tokens, output) for candidate in candidates]
+
+
+def _expected(candidate: Candidate, tokens: int, output: int) -> float:
+    price, output_price = candidate.input_price, candidate.output_price
+    for above, long_price, long_output_price in candidate.long_prices:
+        if tokens > above:
+            price, output_price = long_price, long_output_price
+    if price is None or output_price is None:
+        return math.inf
+    return (tokens * price + output * output_price) / 1e6
 
 
 def cheapest(candidates: Sequence[Candidate], view: View) -> list[Candidate]:
