@@ -38,7 +38,7 @@ OLLAMA = [
     *(line(text) for text in SAID),
     line("", done=True, done_reason="stop", prompt_eval_count=5, eval_count=7),
 ]
-VENDORS = {
+VENDORS: dict[str, tuple[list[bytes], dict[str, Any]]] = {
     "bedrock": (
         CONVERSE,
         {"dialect": "bedrock", "api_key": "AKID:secret", "options": {"region": "eu-west-3"}},
