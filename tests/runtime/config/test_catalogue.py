@@ -11,9 +11,9 @@ from llm_dispatcher.runtime.config.catalogue import catalogue
 from llm_dispatcher.runtime.dialects import dialect_class
 from llm_dispatcher.runtime.plan import limit_model, plan_deployments
 
+from tests.conftest import listed
 from tests.corpus import folder, needs_corpus
 from tests.corpus.replay import FOLDERS
-from tests.runtime.conftest import listed
 
 KEYS = {name: f"key-of-{name}" for entry in catalogue().values() for name in entry.keys}
 ADDRESSES = {
