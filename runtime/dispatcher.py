@@ -44,6 +44,9 @@ from .dialects import Dialect, dialect_class
 from .dispatch import answer
 from .house import House, RetryPolicy, conducts
 from .orders import carry_out
+from .passing.knowledge import Interface, interface_of
+from .passing.passage import Passage
+from .passing.stream import Passing
 from .plan import Planned, plan_deployments, routing_table, vendor_spec
 from .reply import EmbeddingsReply, Reply
 from .stalls import Stalls
@@ -94,6 +97,7 @@ class Dispatcher:
         self.routing = routing_table(config, self._planned)
         self._ledger = Ledger()
         self._house: House | None = None
+        self._interfaces: dict[str, Interface] = {}
         self._mailboxes: dict[str, Mailbox[Any]] = {}
         self._states: dict[str, VendorState] = {}
         self._chronicle = Chronicle(self._states)
@@ -153,6 +157,7 @@ class Dispatcher:
         await self._nursery.start(self._background.run)
         self._nursery.start_soon(self._stalls.run)
         self._nursery.start_soon(self._chronicle.run)
+        self._keep_warm(self._nursery, transports)
         for signing in self._credentials.values():
             self._nursery.start_soon(signing.keep_fresh)
         return self
@@ -198,12 +203,16 @@ class Dispatcher:
                 directory=program.directory,
                 environment=program.environment,
             )
-        from .wire.client import TrioTransport
-        from .wire.pool import ClientLimits
+        from .connections import transport_to
 
-        return TrioTransport(
-            limits=ClientLimits(max_connections=vendor.max_connections), proxy=vendor.proxy or None
-        )
+        return transport_to(vendor)
+
+    def _keep_warm(self, nursery: trio.Nursery, transports: Mapping[str, httpx.AsyncBaseTransport]) -> None:
+        """Keep connections open in readiness, where a vendor's `warm` says so and its transport can."""
+        for vendor in self.serving.vendors:
+            keep = getattr(transports[vendor.name], "keep_warm", None)
+            if vendor.warm and vendor.base_url and keep is not None:
+                nursery.start_soon(keep, httpx.URL(vendor.base_url), vendor.warm)
 
     def _derived_rng(self, vendor: Vendor) -> random.Random:
         seed = vendor.simulate.seed if vendor.simulate else None
@@ -229,6 +238,11 @@ class Dispatcher:
             self._child("router", router, lambda: Router(table, state_of_router, router, vendors, rng=rng))
         )
         self._house = self._make_house(router, stats, deployments)
+        self._interfaces = {
+            vendor.name: interface_of(vendor.name, deployments.values())
+            for vendor in self.serving.vendors
+            if vendor.passed_below is not None
+        }
         return Supervisor(children, rng=self._rng, grace=self._last_grace)
 
     def _waiting_room(self) -> WaitingRoom:
@@ -369,6 +383,21 @@ class Dispatcher:
     def stream(self, request: Request, *, request_id: str | None = None) -> EventStream:
         """The answer event by event: ``async with dispatcher.stream(request) as events: async for ...``."""
         return EventStream(self._running(), request, request_id or self.new_request_id())
+
+    def passing(self, passage: Passage, *, request_id: str | None = None) -> Passing:
+        """The vendor's own answer to a request of its own interface: ``async with dispatcher.passing(passage) as answer: ...``."""
+        house = self._running()
+        interface = self._interfaces[passage.vendor]
+        return Passing(house, interface.recognised(passage), request_id or self.new_request_id())
+
+    def passed_on(self) -> Mapping[str, Interface]:
+        """The interfaces that are passed on (`passthrough`), by the first segments of their paths."""
+        vendors = self.serving.vendors
+        return {
+            vendor.passed_below: self._interfaces[vendor.name]
+            for vendor in vendors
+            if vendor.passed_below is not None and vendor.name in self._interfaces
+        }
 
     def new_request_id(self) -> str:
         """A name for a request that nobody named."""

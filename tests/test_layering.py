@@ -29,6 +29,11 @@ FORBIDDEN = {
     "runtime/standing.py": ("runtime.dispatcher", "runtime.gateway", "runtime.cli"),
     "runtime/money.py": ("runtime.attempt", "runtime.journey", "runtime.wire"),
     "runtime/pace.py": ("runtime.attempt", "runtime.journey", "runtime.wire"),
+    "runtime/passing": ("runtime.dispatcher", "runtime.gateway", "runtime.cli", "runtime.config", "runtime.wire"),
+    **{
+        f"runtime/passing/{name}.py": ("runtime.attempt", "runtime.journey", "runtime.operations", "runtime.deployment")
+        for name in ("headers", "own", "passage", "paths", "reading")
+    },
     "runtime/config": ("runtime.attempt", "runtime.dispatch", "runtime.dispatcher", "runtime.gateway", "runtime.wire"),
     "runtime/gateway": ("runtime.cli", "runtime.daemon", "runtime.wire"),
 }  # fmt: skip

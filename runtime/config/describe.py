@@ -16,7 +16,7 @@ from msgspec import Struct
 from .modes import BUILT_IN_MODES, modes
 from .schema import Config, TargetTable, Vendor
 from .secrets import is_secret, masked, without_userinfo
-from .serving import Placement, deployments, keys, placements, resolve
+from .serving import Placement, keys, placements, resolve
 
 if TYPE_CHECKING:
     from . import Loaded
@@ -119,7 +119,8 @@ def _placement(placement: Placement) -> dict[str, Any]:
         "id": model.id or model.name,
         "context": model.window,
         "max_output": _plain(model.max_output),
-        "capabilities": sorted(model.capabilities),
+        "operations": sorted(model.operations),
+        "capabilities": sorted(model.capabilities) if "chat" in model.operations else [],
         "quality": model.quality,
         "price": _plain(model.price),
         "limits": _plain(model.limits),
@@ -129,7 +130,7 @@ def _placement(placement: Placement) -> dict[str, Any]:
 
 
 def _modes(config: Config, served: Sequence[Vendor]) -> list[dict[str, Any]]:
-    everything = [name for vendor in served for name in deployments(vendor)]
+    everything = [each.name for vendor in served for each in placements(vendor) if "texts" in each.model.does]
     return [
         {
             "name": name,

@@ -12,6 +12,8 @@ Options:
 - `betas`: a list of names for the `anthropic-beta` header. A request adds its own in `extra["messages"]["betas"]`.
 - `thinking`: `"adaptive"`, `"budget"` or `"none"`: how the model is told to think (see `formats.messages.thinking`);
   by default its name decides.
+- `structured`: whether the model can be bound to a JSON schema; by default its name decides. Where it cannot, and for JSON
+  without a schema, the answer is asked for as the call of a function (see `by_call`).
 - `system_turns`: true for models that take system messages within the conversation (false).
 - `max_event_bytes`: the longest streamed event that is taken, 1 MiB by default; documents that the vendor fetches
   come in one event each.

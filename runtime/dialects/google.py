@@ -1,4 +1,4 @@
-"""Google's Gemini API: `generateContent` with a key in `x-goog-api-key`.
+"""Google's Gemini API: `generateContent` with a key in `x-goog-api-key`, and embeddings.
 
 ```
 base_url = "https://generativelanguage.googleapis.com/v1beta"
@@ -10,7 +10,9 @@ Streams are asked for as server-sent events. Options:
 - `thinking`: `"level"` or `"budget"`, how the model is told to think; by default its name decides (a level
   from Gemini 3 on), which cannot be seen in names such as `gemini-flash-latest`;
 - `max_event_bytes`: the longest streamed event that is taken, 1 MiB by default; models that make pictures
-  send each in one event.
+  send each in one event;
+- `embeddings`: a table of those of `formats.embed_content.half.Options`, for models that make them. Which of Google's ways
+  of asking for them a model takes is found by its name and the address.
 """
 
 from __future__ import annotations
@@ -38,4 +40,4 @@ class Google(GenerateContentDialect):
         super().__init__(target, rng)
         model = target.model if target.model.startswith(_COLLECTIONS) else f"models/{target.model}"
         headers = {} if target.key is None else {"x-goog-api-key": target.key}
-        self._settle_at(f"{self._base_url(BASE_URL)}/{quote(model, safe='/-._~:@')}", headers)
+        self._settle_at(f"{self._base_url(BASE_URL)}/{quote(model, safe='/-._~:@')}", headers, model)

@@ -45,6 +45,7 @@ class Ollama(Dialect):
 
     name: ClassVar[str] = "ollama"
     format: ClassVar[str] = FORMAT
+    emulates: ClassVar[frozenset[str]] = frozenset({"no tool", "text document"})
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)

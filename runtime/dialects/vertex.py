@@ -52,7 +52,7 @@ class Vertex(GenerateContentDialect):
             headers["authorization"] = f"Bearer {target.key}"
         elif target.key and not self._named:
             headers["x-goog-api-key"] = target.key
-        self._settle_at(f"{self._base_url(BASE_URL)}/{quote(path, safe='/-._~:@')}", headers)
+        self._settle_at(f"{self._base_url(BASE_URL)}/{quote(path, safe='/-._~:@')}", headers, path)
 
     def credentials(self) -> Credentials | None:
         """See `Dialect.credentials`. Raises `ValueError` for a file that cannot be used."""

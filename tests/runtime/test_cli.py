@@ -41,6 +41,7 @@ COMMANDS = [
     "chat",
     "models",
     "vendors",
+    "features",
     "status",
     "order",
     "faults",

@@ -10,6 +10,8 @@ import msgspec
 
 from ....canon import Completion, Fault, Request
 from ...base import Answer, Built, Decoder, Dialect, Target
+from ...door import Door
+from ..embed_content.half import Embedder, options_of
 from .faults import read_fault
 from .reply import read_completion
 from .request import write
@@ -18,13 +20,15 @@ from .wire import FORMAT
 
 __all__ = ["GenerateContentDialect"]
 
-_OPTIONS: Final = ("max_event_bytes", "thinking")
+_OPTIONS: Final = ("embeddings", "max_event_bytes", "thinking")
 
 
 class GenerateContentDialect(Dialect):
     """A subclass calls `_settle_at`. `rng` serves the ids of tool calls where the vendor gives none."""
 
     format: ClassVar[str] = FORMAT
+    emulates: ClassVar[frozenset[str]] = frozenset({"system message later on"})
+    operations: ClassVar[frozenset[str]] = frozenset({"chat", "embeddings"})
 
     def __init__(self, target: Target, rng: Random | None = None) -> None:
         super().__init__(target)
@@ -32,9 +36,9 @@ class GenerateContentDialect(Dialect):
         self._thinking = self._read_thinking()
         self._limit = self._read_limit()
 
-    def _settle_at(self, address: str, headers: dict[str, str]) -> None:
+    def _settle_at(self, address: str, headers: dict[str, str], model: str) -> None:
         """The model's own address, and what does not depend on the request; the target's headers replace those of the
-        same name."""
+        same name. `model`: its name within bodies."""
         self._url = httpx.URL(f"{address}:generateContent")
         self._stream_url = httpx.URL(f"{address}:streamGenerateContent?alt=sse")
         all_headers = {
@@ -46,6 +50,13 @@ class GenerateContentDialect(Dialect):
         self._headers = tuple(
             (name.encode("ascii"), value.encode("latin-1")) for name, value in all_headers.items()
         )
+        embedding = options_of(self.target, self._url.host)
+        if "embeddings" in self.target.operations:
+
+            def place(method: str) -> Door:
+                return Door(httpx.URL(f"{address}:{method}"), headers, self.target)
+
+            self.embedder = Embedder(place, model, embedding, self.target)
 
     def build(self, request: Request, *, stream: bool) -> Built:
         """See `Dialect.build`."""

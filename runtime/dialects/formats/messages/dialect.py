@@ -10,11 +10,13 @@ from typing import Any, ClassVar, Final
 import msgspec
 from msgspec import Struct
 
-from ....canon import Completion, Fault, Request
+from ....canon import Completion, Fault, JsonOutput, Request
 from ....wire.sse import MAX_EVENT_BYTES
 from ...base import Answer, Built, Decoder, Dialect, Target, Unsupported
+from ...by_call import asked_by_call
 from ...door import Door
 from . import FORMAT, faults, reply, request, stream
+from .structured import has_structured_outputs
 from .thinking import Way
 
 __all__ = ["MessagesDialect", "Options"]
@@ -30,6 +32,7 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     betas: list[str] = []
     thinking: Way | None = None
     system_turns: bool = False
+    structured: bool | None = None
     max_event_bytes: int = MAX_EVENT_BYTES
 
 
@@ -41,6 +44,8 @@ class MessagesDialect(Dialect):
     def __init__(self, target: Target) -> None:
         super().__init__(target)
         self._options = self._read_options(target)
+        stated = self._options.structured
+        self._structured = has_structured_outputs(target.model) if stated is None else stated
 
     @abstractmethod
     def _door_for(self, *, stream: bool) -> Door:
@@ -53,19 +58,26 @@ class MessagesDialect(Dialect):
     def build(self, wanted: Request, /, *, stream: bool) -> Built:
         """See `Dialect.build`."""
         options = self._options
+        asked = None if wanted.output is None or self._binds(wanted.output) else asked_by_call(wanted)
         body, dropped = request.write(
-            wanted,
+            wanted if asked is None else asked,
             self.target.model,
             opening=self._opening(),
             stream=stream,
             default_max_tokens=options.default_max_tokens,
             thinking=options.thinking,
             system_turns=options.system_turns,
+            structured=self._structured,
             lenient=self.target.lenient,
         )
         own = wanted.extra.get(FORMAT)
         more = self._betas(own["betas"]) if own and own.get("betas") else None
-        return Built(self._door_for(stream=stream).request(body, stream=stream, more=more), dropped)
+        sent = self._door_for(stream=stream).request(body, stream=stream, more=more)
+        return Built(sent, dropped, asked is not None)
+
+    def _binds(self, output: JsonOutput) -> bool:
+        """Whether the model itself can be bound to the wanted JSON."""
+        return self._structured and output.schema is not None
 
     def completion(self, body: bytes) -> Completion:
         """See `Dialect.completion`."""
