@@ -11,7 +11,8 @@ A tour: the way of one request.
 2. A `journey` is made of it: one deadline, a record of attempts, the retries that it may spend. It asks the router's
    actor for a lease (`llm_dispatcher.actors`).
 3. An `attempt` makes the exchange under that lease: the deployment's dialect (`dialects`) writes the HTTP
-   request, the transport (`wire`) sends it, and the dialect's decoder turns what comes back into events. Its `pace`
+   request, the transport (`wire`) sends it (`credentials` puts on what expires or signs; the vendor may be a program on this
+   machine), and the dialect's decoder turns what comes back into events. Its `pace`
    says how long the vendor may be waited for (`stalls`: unless it was we who stood still), its bill (`money`) what it
    comes to, however it ends.
 4. `dispatch` makes attempts until one answers: a fault before the first content is made good by the next one, and where

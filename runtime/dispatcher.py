@@ -9,8 +9,8 @@ the caller's own body leaves as it is, not wrapped in a group.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, suppress
 from os import PathLike
 from types import TracebackType
 from typing import Any, Self, get_args
@@ -35,12 +35,10 @@ from ..actors.waiting import WaitingRoom
 from .batches import embed
 from .canon import Criticality, Request
 from .chronicle import Chronicle
-from .config import Config, ConfigError, Loaded, Problem, Vendor, load, load_mapping
+from .config import Config, Loaded, load, load_mapping
 from .config.serving import serving
-from .credentials.signing import SigningTransport
 from .deployment import Deployment
 from .detached import Background
-from .dialects import Dialect, dialect_class
 from .dispatch import answer
 from .house import House, RetryPolicy, conducts
 from .orders import carry_out
@@ -53,6 +51,7 @@ from .stalls import Stalls
 from .standing import Budgets, NetworkStanding, budgets, network
 from .stream import EventStream
 from .vectors import Embed
+from .ways_out import WaysOut
 
 __all__ = ["Dispatcher"]
 
@@ -63,16 +62,6 @@ _MOST_OUTCOMES = 100_000
 _NOT_RUNNING = "the dispatcher is not running: use it inside `async with Dispatcher.open(...)`"
 _GRACE = 1.0
 """Seconds that the end of everything that outlasts its request may take."""
-
-
-@contextmanager
-def _as_configured(planned: Planned) -> Iterator[None]:
-    """A `ValueError` within is a flaw of the configuration."""
-    try:
-        yield
-    except ValueError as error:
-        remedy = "see the dialect's module for its options"
-        raise ConfigError([Problem("", f"vendors ({planned.vendor.name})", str(error), remedy)]) from error
 
 
 class Dispatcher:
@@ -92,7 +81,7 @@ class Dispatcher:
         self._rng = rng
         self._last_grace = last_grace
         self._policies = {**POLICIES, **policies}
-        self._given_transports = transports
+        self._ways = WaysOut(transports, rng)
         self._planned = list(plan_deployments(self.serving.vendors))
         self.routing = routing_table(config, self._planned)
         self._ledger = Ledger()
@@ -104,7 +93,6 @@ class Dispatcher:
         self._router_state = RouterState(len(self.serving.vendors), self._policies, self._waiting_room())
         self._supervisor: Supervisor | None = None
         self._background = Background()
-        self._credentials: dict[tuple[str, str], SigningTransport] = {}
         self._stalls = Stalls()
         self._stack = AsyncExitStack()
         self._nursery_manager: Any = None
@@ -147,7 +135,7 @@ class Dispatcher:
     # --- lifetime ---------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        transports = {vendor.name: self._transport(vendor) for vendor in self.serving.vendors}
+        transports = {vendor.name: self._ways.transport(vendor) for vendor in self.serving.vendors}
         for transport in transports.values():
             self._stack.push_async_callback(transport.aclose)
         self._supervisor = self._settle_in(transports)
@@ -157,9 +145,7 @@ class Dispatcher:
         await self._nursery.start(self._background.run)
         self._nursery.start_soon(self._stalls.run)
         self._nursery.start_soon(self._chronicle.run)
-        self._keep_warm(self._nursery, transports)
-        for signing in self._credentials.values():
-            self._nursery.start_soon(signing.keep_fresh)
+        self._ways.keep(self._nursery, self.serving.vendors, transports)
         return self
 
     async def __aexit__(
@@ -185,38 +171,6 @@ class Dispatcher:
             with trio.move_on_after(1, shield=True):
                 await self._stack.aclose()
         return bool(swallowed) and inner is not None
-
-    def _transport(self, vendor: Vendor) -> httpx.AsyncBaseTransport:
-        if vendor.name in self._given_transports:
-            return self._given_transports[vendor.name]
-        if vendor.simulate is not None:
-            from .simulated import SimulatedTransport
-
-            return SimulatedTransport(vendor.simulate, rng=self._derived_rng(vendor), limits=vendor.limits)
-        if vendor.program is not None:
-            from .wire.program import ProgramTransport
-
-            program = vendor.program
-            return ProgramTransport(
-                program.command,
-                at_once=program.at_once,
-                directory=program.directory,
-                environment=program.environment,
-            )
-        from .connections import transport_to
-
-        return transport_to(vendor)
-
-    def _keep_warm(self, nursery: trio.Nursery, transports: Mapping[str, httpx.AsyncBaseTransport]) -> None:
-        """Keep connections open in readiness, where a vendor's `warm` says so and its transport can."""
-        for vendor in self.serving.vendors:
-            keep = getattr(transports[vendor.name], "keep_warm", None)
-            if vendor.warm and vendor.base_url and keep is not None:
-                nursery.start_soon(keep, httpx.URL(vendor.base_url), vendor.warm)
-
-    def _derived_rng(self, vendor: Vendor) -> random.Random:
-        seed = vendor.simulate.seed if vendor.simulate else None
-        return random.Random(self._rng.getrandbits(64) if seed is None else seed)
 
     def _settle_in(self, transports: Mapping[str, httpx.AsyncBaseTransport]) -> Supervisor:
         """Mailboxes, vaults and children: everything that the house consists of."""
@@ -276,38 +230,19 @@ class Dispatcher:
     def _deployment(
         self, planned: Planned, transports: Mapping[str, httpx.AsyncBaseTransport], mailbox: Mailbox[Any]
     ) -> Deployment:
-        vendor, dialect = planned.vendor, self._dialect(planned)
+        vendor, dialect = planned.vendor, self._ways.dialect(planned)
         return Deployment(
             name=planned.name,
             vendor=vendor.name,
             model=planned.model,
             dialect=dialect,
-            transport=self._way_out(planned, dialect, transports[vendor.name]),
+            transport=self._ways.signed(planned, dialect, transports[vendor.name]),
             timeouts=vendor.timeouts or self.config.timeouts,
             mailbox=mailbox,
             batch=batch_limits(planned, None if dialect.embedder is None else dialect.embedder.most),
             drains=vendor.on_disconnect == "drain",
             stalls=self._stalls,
         )
-
-    def _way_out(
-        self, planned: Planned, dialect: Dialect, transport: httpx.AsyncBaseTransport
-    ) -> httpx.AsyncBaseTransport:
-        """The vendor's transport, with an account's credentials put on where the dialect's door wants any."""
-        account = (planned.vendor.name, planned.account)
-        if account not in self._credentials:
-            with _as_configured(planned):
-                credentials = dialect.credentials()
-            if credentials is None:
-                return transport
-            self._credentials[account] = SigningTransport(transport, credentials)
-        return self._credentials[account]
-
-    @staticmethod
-    def _dialect(planned: Planned) -> Dialect:
-        """The deployment's dialect. Raises `ConfigError` for options that it does not take."""
-        with _as_configured(planned):
-            return dialect_class(planned.vendor.dialect)(planned.target())
 
     def _child(
         self,

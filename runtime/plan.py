@@ -83,6 +83,9 @@ class Planned(Struct, frozen=True, kw_only=True):
             quality=self.model.quality,
             input_price=None if price is None else float(price.input),
             output_price=None if price is None else float(price.output),
+            long_prices=()
+            if price is None
+            else tuple([(int(tier.above), float(tier.input), float(tier.output)) for tier in price.tiers]),
             weight=self.model.weight,
         )
 

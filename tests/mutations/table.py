@@ -257,6 +257,22 @@ TRUNCATION: Final = (
         new="        if not self.head_complete:",
         tests=("wire/test_client_parser.py",),
     ),
+    Mutation(
+        name="eof-of-event-streams",
+        breaks="a stream of Bedrock that breaks off is an answer",
+        file="runtime/dialects/formats/converse/stream.py",
+        old="            if not self._ended:",
+        new="            if not self._opened:",
+        tests=("runtime/dialects/test_bedrock.py", "house/test_vendors_on_sockets.py"),
+    ),
+    Mutation(
+        name="eof-unchecked-messages",
+        breaks="a message that was spoiled on the way is read as it came",
+        file="runtime/wire/eventstream.py",
+        old="if zlib.crc32(whole[:-_CHECKSUM]) != checksum:",
+        new="if zlib.crc32(whole[:-_CHECKSUM]) < 0:",
+        tests=("wire/test_eventstream.py",),
+    ),
 )
 
 PROBES: Final = (
@@ -331,6 +347,14 @@ MONEY: Final = (
         old="            elif refused:\n                each.bucket.refund(cost, now, mark)",
         new="            else:\n                each.bucket.refund(cost, now, mark)",
         tests=("actors/test_gauge.py",),
+    ),
+    Mutation(
+        name="money-long-requests",
+        breaks="a long request costs what a short one would",
+        file="runtime/prices.py",
+        old="rates = rates_for(price, usage.input_tokens) if price.tiers else price",
+        new="rates: Rates = price",
+        tests=("runtime/test_prices.py",),
     ),
 )
 
