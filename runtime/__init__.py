@@ -24,10 +24,11 @@ A tour: the way of one request.
 6. `assembly` makes a whole reply of the events where one is wanted; `prices` says what it cost. Embeddings (`vectors`)
    of more texts than a vendor takes in one call travel in several (`batches`).
 
-`dispatcher` builds all this from a configuration (`config`, `plan`); `cli` and `daemon` are what people start. The
-daemon watches what the process is short of (`overload`, `process`), and `gateway.admission` refuses what can best wait.
-Operators give `orders`, read in the log what became of circuits and quarantines (`chronicle`), and see the rest in
-`GET /v1/stats` (`standing`).
+`dispatcher` builds all this from a configuration (`config`, `plan`, `connections`); `cli` and `daemon` are what people start,
+and `asgi` is for those who have an ASGI server of their own. The daemon watches what the process is short of (`overload`,
+`process`), and `gateway.admission` refuses what can best wait. Operators give `orders`, read in the log what became of
+circuits and quarantines (`chronicle`) and what only they can mend (`alerts`), and see the rest in `GET /v1/stats`
+(`standing`).
 The names below are the public interface; they are imported when first used.
 """
 
@@ -37,6 +38,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .asgi import Application
     from .canon import (
         Audio,
         Choice,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
         JsonOutput,
         Message,
         Opened,
+        Prompt,
         Reasoning,
         Request,
         Text,
@@ -68,6 +71,7 @@ if TYPE_CHECKING:
     from .vectors import Embed, Embeddings
 
 __all__ = [
+    "Application",
     "AttemptRecord",
     "Audio",
     "Choice",
@@ -85,6 +89,7 @@ __all__ = [
     "JsonOutput",
     "Message",
     "Opened",
+    "Prompt",
     "Reasoning",
     "Reply",
     "Request",
@@ -104,6 +109,7 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
+    "Application": "asgi",
     "AttemptRecord": "reply",
     "DispatchError": "errors",
     "Dispatcher": "dispatcher",

@@ -65,6 +65,11 @@ class Connection:
         """What the connection runs over; for looking, not for reading or writing."""
         return self._stream
 
+    @property
+    def _lay_idle(self) -> bool:
+        """Whether it did before the present exchange, after another one or after it was opened to be kept warm."""
+        return self.exchanges > 1 or self.expires_at > 0.0
+
     def is_quiet(self) -> bool:
         """Whether the peer has neither closed nor sent anything unasked.
 
@@ -93,7 +98,7 @@ class Connection:
                 unsent = await self._send_large(outgoing, timeouts)
             await self._receive_head(timeouts.read, unsent)
         except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError) as error:
-            if self.exchanges > 1 and not self.parser.begun:
+            if self._lay_idle and not self.parser.begun:
                 raise StaleConnection(f"a reused connection was closed: {error}") from error
             raise
 
@@ -227,7 +232,7 @@ class Connection:
         if not await self._write_piece(outgoing.first, timeout):
             return self._peer_gone()
         # Closed by hand: a generator left to the garbage collector cannot await its own clean-up.
-        async with aclosing(_parts(outgoing.body)) as parts:
+        async with aclosing(parts_of(outgoing.body)) as parts:
             async for part in parts:
                 if left is None:
                     framed = b"%x\r\n%b\r\n" % (len(part), part)
@@ -258,7 +263,7 @@ class Connection:
         return httpx.WriteError("connection lost while writing the request body")
 
 
-async def _parts(
+async def parts_of(
     body: bytes | httpx.SyncByteStream | httpx.AsyncByteStream | None,
 ) -> AsyncGenerator[bytes, None]:
     """The non-empty parts of a request body, whatever its kind."""

@@ -33,7 +33,7 @@ class QuickStream(trio.abc.Stream):
         self.socket = sock
         self._poll: select.poll | None = None
 
-    def send_nowait(self, data: bytes | memoryview) -> int:
+    def send_nowait(self, data: bytes | bytearray | memoryview) -> int:
         """How many bytes of `data` the kernel took at once, 0 if none. OSError if the connection is broken."""
         try:
             return self.socket.send(data)

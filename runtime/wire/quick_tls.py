@@ -103,7 +103,7 @@ class QuickTLS(trio.abc.Stream):
         """Whether a record has been sent in part."""
         return bool(self._unsent)
 
-    def send_nowait(self, data: bytes | memoryview) -> int:
+    def send_nowait(self, data: bytes | bytearray | memoryview) -> int:
         """How many bytes of `data` are out, maybe none; see the module's text. OSError if the connection is broken."""
         sent = 0
         if self._unsent:

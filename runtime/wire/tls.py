@@ -1,8 +1,8 @@
 """TLS towards vendors: whom we trust, and the handshake.
 
 Peers are always verified. The roots are certifi's unless the usual variables SSL_CERT_FILE or
-SSL_CERT_DIR name others. Loading them takes tens of milliseconds, hence one context a process,
-made when the first connection needs it.
+SSL_CERT_DIR name others. Loading them takes tens of milliseconds, hence one context a process
+(and one more for HTTP/2), made when the first connection needs it.
 """
 
 import functools
@@ -25,13 +25,13 @@ TLSStream: TypeAlias = QuickTLS | trio.SSLStream[trio.abc.Stream]
 
 
 @functools.cache
-def default_context() -> ssl.SSLContext:
-    """The shared context: verification on, HTTP/1.1 only. Not to be changed by those who use it."""
+def default_context(*, http2: bool = False) -> ssl.SSLContext:
+    """The shared context: verification on, HTTP/1.1 and with `http2` that too. Not to be changed by those who use it."""
     if os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR"):
         context = ssl.create_default_context()
     else:
         context = ssl.create_default_context(cafile=certifi.where())
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
     return context
 
 
