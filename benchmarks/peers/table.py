@@ -17,7 +17,7 @@ def markdown(figures: Sequence[Figures], left_out: Mapping[str, str]) -> str:
         ("CPU µs a streamed chunk", lambda each: _micro(each.cpu_per_chunk)),
         ("latency p50 / p99, ms", lambda each: f"{_milli(each.p50)} / {_milli(each.p99)}"),
         (
-            "directly to the vendor, at the same time",
+            "directly to the vendor, at the same time, ms",
             lambda each: f"{_milli(each.direct_p50)} / {_milli(each.direct_p99)}",
         ),
         (
