@@ -84,8 +84,7 @@ class Vendor:
                 return self._reserve(message, now)
             case Settle():
                 self._settling.settle(message, now)
-                if self._state.holdings is not None:
-                    self._state.holdings.give_back(self._state.spec.name)
+                self._share(message)
                 self._tell_loads(now)
             case FirstContent():
                 self._settling.first_content(message, now)
@@ -125,6 +124,14 @@ class Vendor:
         return Forward(
             self._router, Declined(route, plan, position, refused, message.desperate, message.queued)
         )
+
+    def _share(self, message: Settle) -> None:
+        """What others wait for is given back, and what they should know of is told."""
+        holdings = self._state.holdings
+        if holdings is not None:
+            holdings.give_back(self._state.spec.name)
+            if message.fault is not None:
+                holdings.wake()
 
     # --- waiting for what is lent -----------------------------------------------------------
 

@@ -9,30 +9,42 @@ When an actor that the house cannot do without has crashed too often, nothing ne
 after Ctrl-C, so that answers under way reach their callers and are settled, and leaves the restart to whoever keeps
 it running (systemd, Kubernetes). The exit code is 0 after a clean end, 1 when the house could not go on, and 130 after a
 second signal.
+
+With several workers this is what each of them does (`workers`): its parent passes signals on, and when the parent is gone it drains as
+after Ctrl-C.
 """
 
 from __future__ import annotations
 
+import pickle
 import signal
-from collections.abc import AsyncIterator, Sequence
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final
 
 import trio
 
 from ..actors.log import Log
 from ..actors.machines.overload import Overload
-from .config import Loaded, load
+from .config import Loaded
 from .config.schema import Server as ServerConfig
 from .dispatcher import Dispatcher
+from .gateway.admin import portrait
 from .gateway.admission import Admission
 from .gateway.app import Gateway
 from .logs import configure
 from .overload import LoadMonitor, Signal, memory_signal
-from .process import open_files, raise_file_limit
+from .process import memory_limit, open_files, raise_file_limit
 from .wire.descriptors import Descriptors
 from .wire.server import Server, ServerLimits
+from .workers.channel import Channel
+from .workers.link import Link
+from .workers.protocol import ToWorker, Welcome
+from .workers.sockets import listeners_of
+from .workers.view import Fellows
 
-__all__ = ["run"]
+__all__ = ["run", "run_worker"]
 
 _BACKLOG: Final = 4096
 """Connections that the kernel may keep waiting; it lowers this to its own limit."""
@@ -44,21 +56,21 @@ _HARD_STOP: Final = 5.0
 log = Log("llm_dispatcher.daemon")
 
 
-def run(
-    config_path: str | None = None,
-    *,
-    host: str | None = None,
-    port: int | None = None,
-    log_level: str | None = None,
-) -> int:
-    """Serve until told to stop; returns the process's exit code. Raises `config.ConfigError`."""
-    loaded = load(config_path)
-    config = loaded.config
-    configure(log_level or config.logging.level, config.logging.format)
+def run(loaded: Loaded, *, host: str, port: int, log_level: str | None = None) -> int:
+    """Serve in this process alone until told to stop; returns its exit code."""
+    logging = loaded.config.logging
+    configure(log_level or logging.level, logging.format)
+    return _run(_serve, loaded, partial(trio.open_tcp_listeners, port, host=host, backlog=_BACKLOG))
+
+
+def run_worker(channel: int, sockets: list[int]) -> int:
+    """Serve as one of several processes (`workers`), over descriptors that the parent has handed down; returns the exit code."""
+    return _run(_serve_as_worker, channel, sockets)
+
+
+def _run(main: Callable[..., Awaitable[int]], *arguments: object) -> int:
     try:
-        return trio.run(
-            _serve, loaded, host or config.server.host, config.server.port if port is None else port
-        )
+        return trio.run(main, *arguments)
     except* OSError as group:
         first = group.exceptions[0]
         while isinstance(first, BaseExceptionGroup):
@@ -69,23 +81,52 @@ def run(
     return 1
 
 
-async def _serve(loaded: Loaded, host: str, port: int) -> int:
+async def _serve_as_worker(descriptor: int, sockets: list[int]) -> int:
+    inherited = socket.socket(fileno=descriptor)
+    stream = trio.SocketStream(trio.socket.from_stdlib_socket(inherited))
+    channel = Channel[ToWorker](stream, ToWorker)
+    welcome = await channel.receive()
+    if not isinstance(welcome, Welcome):
+        return 1
+    # Pickled by the parent, which is this very program, and nobody else can write to this end.
+    loaded: Loaded = pickle.loads(welcome.loaded)
+    configure(welcome.log_level, loaded.config.logging.format, welcome.worker)
+
+    async def listeners() -> list[trio.SocketListener]:
+        return listeners_of(sockets)
+
+    return await _serve(loaded, listeners, Link(channel, welcome))
+
+
+async def _serve(
+    loaded: Loaded,
+    open_listeners: Callable[[], Awaitable[list[trio.SocketListener]]],
+    link: Link | None = None,
+) -> int:
     config = loaded.config.server
     files = _file_limit(config)
     overload = Overload()
     last_grace = float(config.drain) + _HARD_STOP
-    async with Dispatcher.open(loaded, last_grace=last_grace) as dispatcher:
-        gateway = Gateway(dispatcher, Admission(overload, default=config.default_criticality))
+    holdings, fellows = (None, None) if link is None else (link.holdings, Fellows(link))
+    async with Dispatcher.open(loaded, last_grace=last_grace, holdings=holdings) as dispatcher:
+        gateway = Gateway(dispatcher, Admission(overload, default=config.default_criticality), fellows)
         server = Server(gateway, _limits(config), descriptors=Descriptors(files))
         gateway.reports["server"] = server.statistics
-        monitor = _monitor(config, overload, files, server)
-        listeners = await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
+        monitor = _monitor(config, overload, files, server, 1 if link is None else link.workers)
+        listeners = await open_listeners()
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:
+                if link is not None:
+                    await nursery.start(link.run, dispatcher, partial(portrait, dispatcher, gateway.reports))
                 await nursery.start(server.serve, listeners)
                 nursery.start_soon(monitor.run)
-                _announce(loaded, dispatcher, listeners)
-                told = await _told_to_stop(signals, dispatcher)
+                if link is None or link.announces:
+                    _announce(loaded, dispatcher)
+                if link is None:
+                    _announce_addresses(listeners)
+                else:
+                    await link.ready()
+                told = await _told_to_stop(signals, dispatcher, link)
                 drained = await _drain(server, gateway, signals, config, politely=told == signal.SIGTERM)
                 nursery.cancel_scope.cancel()
     log.info("stopped", requests=server.requests)
@@ -94,8 +135,9 @@ async def _serve(loaded: Loaded, host: str, port: int) -> int:
     return 0 if drained else 130
 
 
-async def _told_to_stop(signals: AsyncIterator[int], dispatcher: Dispatcher) -> int | None:
-    """Wait for a signal, and return it; None when there is none and the house cannot go on."""
+async def _told_to_stop(signals: AsyncIterator[int], dispatcher: Dispatcher, link: Link | None) -> int | None:
+    """Wait for a signal, and return it; None when there is none and the house cannot go on. A worker whose parent is gone is to
+    stop as after Ctrl-C."""
     told: int | None = None
 
     async with trio.open_nursery() as nursery:
@@ -109,7 +151,15 @@ async def _told_to_stop(signals: AsyncIterator[int], dispatcher: Dispatcher) -> 
             )
             nursery.cancel_scope.cancel()
 
+        async def end_with_parent(link: Link) -> None:
+            nonlocal told
+            await link.gone.wait()
+            told = signal.SIGINT
+            nursery.cancel_scope.cancel()
+
         nursery.start_soon(fail)
+        if link is not None:
+            nursery.start_soon(end_with_parent, link)
         told = await anext(signals)
         nursery.cancel_scope.cancel()
     return told
@@ -143,9 +193,12 @@ def _file_limit(config: ServerConfig) -> int | None:
     return limit
 
 
-def _monitor(config: ServerConfig, overload: Overload, files: int | None, server: Server) -> LoadMonitor:
+def _monitor(
+    config: ServerConfig, overload: Overload, files: int | None, server: Server, processes: int
+) -> LoadMonitor:
     memory = config.overload.memory
-    signals = [memory_signal(None if memory is None else int(memory))]
+    # What the machine has is for all processes; what is configured is each one's own.
+    signals = [memory_signal(_share_of_memory(processes) if memory is None else int(memory))]
     if files is not None:
         signals.append(Signal("open_files", open_files, files))
     return LoadMonitor(
@@ -181,8 +234,13 @@ async def _drain(
     return drained
 
 
-def _announce(loaded: Loaded, dispatcher: Dispatcher, listeners: Sequence[trio.SocketListener]) -> None:
-    """Say which vendors, models and routes are served, and where."""
+def _share_of_memory(processes: int) -> int | None:
+    whole = memory_limit()
+    return None if whole is None else whole // processes
+
+
+def _announce(loaded: Loaded, dispatcher: Dispatcher) -> None:
+    """Say which vendors, models and routes are served."""
     for vendor in dispatcher.serving.vendors:
         log.info(
             "vendor",
@@ -200,6 +258,9 @@ def _announce(loaded: Loaded, dispatcher: Dispatcher, listeners: Sequence[trio.S
         modes=sorted(dispatcher.routing.modes),
         config=str(loaded.file),
     )
+
+
+def _announce_addresses(listeners: Sequence[trio.SocketListener]) -> None:
     for listener in listeners:
         address = listener.socket.getsockname()
         shown = f"[{address[0]}]" if ":" in address[0] else address[0]

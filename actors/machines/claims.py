@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct, field
@@ -18,8 +17,6 @@ __all__ = ["TERM", "Answer", "Claim", "Entry", "Heard", "Report", "Terms"]
 
 TERM: Final = 4.0
 """Seconds for which a holder may spend its slices after it sent the last report that was answered."""
-
-_NONE: Final[Mapping[str, float]] = MappingProxyType({})
 
 
 class Terms(Struct, frozen=True, array_like=True):
@@ -84,7 +81,7 @@ class Report(Struct, frozen=True, tag=True, kw_only=True):
     number: int
     entries: Mapping[str, Entry] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
-    wants: Mapping[str, float] = _NONE
+    wants: Mapping[str, float] = field(default_factory=dict)
 
 
 class Answer(Struct, frozen=True, tag=True, kw_only=True):
@@ -97,9 +94,9 @@ class Answer(Struct, frozen=True, tag=True, kw_only=True):
 
     era: int
     number: int
-    lent: Mapping[str, float] = _NONE
+    lent: Mapping[str, float] = field(default_factory=dict)
     granted: tuple[int, ...] = ()
     waits: Mapping[int, float] = field(default_factory=dict)
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    closed: Mapping[str, float] = _NONE
+    closed: Mapping[str, float] = field(default_factory=dict)
     recalled: tuple[str, ...] = ()

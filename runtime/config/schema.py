@@ -341,6 +341,8 @@ class Server(Table, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 4000
+    workers: Annotated[int, Meta(ge=0, le=256)] = 0
+    """Processes that serve. 1: this one alone; 0: one for each core, and one where only simulated vendors are served."""
     max_body: ByteCount = ByteCount(16 * 2**20)
     max_connections: Annotated[int, Meta(ge=1)] = 10_000
     """For a further one the longest idle connection is closed."""

@@ -23,7 +23,7 @@ from .admission import Admission
 from .chat import chat_completions
 from .count_tokens import count_tokens
 from .failures import failure_of, headers_of
-from .http import BodyTooLarge, ClientGone, Exchange, Receive, Report, Scope, Send, encode
+from .http import BodyTooLarge, ClientGone, Exchange, Fellows, Receive, Report, Scope, Send, encode
 from .messages import messages
 from .orders import orders
 from .responses import responses, stored_response
@@ -71,12 +71,15 @@ class Gateway:
     """See the module's docstring. `draining` turns `/ready` to 503 while requests are still served.
 
     `admission` decides what is taken in under overload; without one everything is. `reports` are further parts of
-    `GET /v1/stats`, by name.
+    `GET /v1/stats`, by name. `fellows`: other processes that serve with this one, for what concerns them all.
     """
 
-    def __init__(self, dispatcher: Dispatcher, admission: Admission | None = None) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, admission: Admission | None = None, fellows: Fellows | None = None
+    ) -> None:
         self._dispatcher = dispatcher
         self._admission = admission or Admission(default=dispatcher.config.server.default_criticality)
+        self._fellows = fellows
         self.draining = False
         self.reports: dict[str, Report] = {"admission": self._admission.statistics}
 
@@ -86,7 +89,9 @@ class Gateway:
             await _lifespan(receive, send)
             return
         style = STYLES.get(scope["path"].rstrip("/")) or style_of_client(dict(scope["headers"]))
-        exchange = Exchange(scope, receive, send, self._dispatcher.new_request_id(), style, self.reports)
+        exchange = Exchange(
+            scope, receive, send, self._dispatcher.new_request_id(), style, self.reports, self._fellows
+        )
         with suppress(ClientGone):
             await self._serve(scope, exchange)
 
