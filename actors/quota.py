@@ -108,15 +108,17 @@ class Holdings:
         if vendor not in self._recalled:
             return
         self._recalled.discard(vendor)
+        returned = False
         for key, limit in self._limits.items():
             if limit.bucket.recalled and self._vendors[key] == vendor:
-                limit.bucket.give_back()
+                returned |= limit.bucket.give_back()
         for key, (slots, in_use) in self._slots.items():
             if slots.recalled and self._vendors[key] == vendor:
-                slots.give_back(in_use())
+                returned |= slots.give_back(in_use())
                 if slots.recalled:
                     self._recalled.add(vendor)
-        self.wake()
+        if returned:
+            self.wake()
 
     def wake(self) -> None:
         """There is something to report at once."""

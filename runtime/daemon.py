@@ -104,7 +104,7 @@ async def _serve(
     link: Link | None = None,
 ) -> int:
     config = loaded.config.server
-    files = _file_limit(config)
+    files = _file_limit(config, tells=link is None or link.announces)
     overload = Overload()
     last_grace = float(config.drain) + _HARD_STOP
     holdings, fellows = (None, None) if link is None else (link.holdings, Fellows(link))
@@ -178,11 +178,11 @@ def _limits(config: ServerConfig) -> ServerLimits:
     )
 
 
-def _file_limit(config: ServerConfig) -> int | None:
-    """Raise the limit of open files as far as it goes, and say so if that is too little for the configuration."""
+def _file_limit(config: ServerConfig, *, tells: bool) -> int | None:
+    """Raise the limit of open files as far as it goes, and, if it `tells`, say so where that is too little for the configuration."""
     limit = raise_file_limit()
     wanted = 2 * config.max_connections + _OTHER_FILES
-    if limit is not None and limit < wanted:
+    if tells and limit is not None and limit < wanted:
         log.warning(
             "the limit of open files is lower than max_connections needs",
             limit=limit,

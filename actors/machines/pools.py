@@ -112,10 +112,13 @@ class LimitPool:
             self._reduce(holder, entry.spent + entry.returned)
             if entry.spent > 0:
                 self._spend(entry.spent, now + max(0.0, entry.delay))
-        unlent = entry.unlent - self._assumed.pop(holder, 0.0) if entry.unlent > 0 else 0.0
-        if entry.charged > 0 or unlent > 0:
-            bucket.charge(max(0.0, entry.charged) + max(0.0, unlent), now)
-            bucket.taken += max(0.0, unlent)
+        unlent = max(0.0, entry.unlent)
+        known = min(unlent, self._assumed.get(holder, 0.0))
+        if known > 0:
+            self._assumed[holder] -= known
+        if entry.charged > 0 or unlent > known:
+            bucket.charge(max(0.0, entry.charged) + unlent - known, now)
+            bucket.taken += unlent - known
         if current and entry.spent > 0:
             self._marks.setdefault(holder, _Marks()).add(number, bucket.mark)
         for spent_in, amount in entry.refunds:
@@ -141,10 +144,11 @@ class LimitPool:
         """For so long `holder` may have spent its own share of the rate, of which it has not told yet."""
         amount = self.limit.bucket.rate / holders * seconds
         self._assumed[holder] = self._assumed.get(holder, 0.0) + amount
-        self.limit.bucket.charge(amount, now)
+        # By and by, and not just now: meanwhile the limit was refilled as well.
+        self.limit.bucket.charge(amount, now - seconds)
 
     def heard_from(self, holder: int) -> None:
-        """What it has spent of its own share meanwhile has been told."""
+        """All that it has spent of its own share meanwhile has been told."""
         self._assumed.pop(holder, None)
 
     def _spend(self, amount: float, start: float) -> None:

@@ -42,7 +42,7 @@ class _Holder(Struct):
     read: int = 0
     heard_at: float = -math.inf
     lapsed: bool = False
-    assumed_until: float = 0.0
+    assumed_until: float = -math.inf
     dead: bool = False
     wants: Mapping[str, float] = {}
     granted: set[int] = set()
@@ -104,7 +104,9 @@ class QuotaBook:
             if found.terms_now != before:
                 for each in self._holders.values():
                     each.stale.add(key)
-        if known.lapsed:
+        if current and known.assumed_until > -math.inf:
+            # It has heard of the new era, and had told everything of its silence by then.
+            known.assumed_until = -math.inf
             for found in self.pools.values():
                 found.heard_from(holder)
         known.heard_at, known.read, known.owed, known.lapsed = now, report.number, True, False
@@ -231,19 +233,20 @@ class QuotaBook:
 
     def _expire(self, now: float) -> None:
         """Who was not heard of for a term holds nothing any more; and may be spending its own share."""
-        for holder, known in list(self._holders.items()):
-            ends = known.heard_at + self.term
-            if now < ends:
+        silent = {holder: each for holder, each in self._holders.items() if now >= each.heard_at + self.term}
+        # The shares first, since they were spent from then on, and what was held is charged as of now.
+        for holder, known in silent.items():
+            if known.dead or now <= known.assumed_until:
                 continue
+            since = known.assumed_until if known.lapsed else known.heard_at
+            for each in self.pools.values():
+                each.assume(holder, now - since, self.holders, now)
+            known.assumed_until = now
+        for holder, known in silent.items():
             if known.dead:
                 self._bury(holder, now)
-                continue
-            if not known.lapsed:
+            elif not known.lapsed:
                 self._lapse(holder, known, now)
-                known.assumed_until = known.heard_at
-            for each in self.pools.values():
-                each.assume(holder, now - known.assumed_until, self.holders, now)
-            known.assumed_until = now
 
     def _lapse(self, holder: int, known: _Holder, now: float) -> None:
         known.era += 1

@@ -139,12 +139,14 @@ class SliceBucket:
         """So much more is held."""
         self.held += amount
 
-    def give_back(self) -> None:
-        """Everything that is held goes back to the pool."""
+    def give_back(self) -> bool:
+        """Everything that is held goes back to the pool; False if that is nothing."""
         self.recalled = False
-        if self.held > 0:
-            self._returned += self.held
-            self.held = 0.0
+        if self.held <= 0:
+            return False
+        self._returned += self.held
+        self.held = 0.0
+        return True
 
     def void(self) -> None:
         """A new era: what was held is charged already, and what was spent of it."""
@@ -308,12 +310,13 @@ class SliceSlots:
         """So many more are held."""
         self.held += round(amount)
 
-    def give_back(self, in_use: int) -> None:
-        """Places that are not in use go back; where all are, the next to come free does."""
+    def give_back(self, in_use: int) -> bool:
+        """Places that are not in use go back; where all are, False, and the next to come free does."""
         idle = max(0, self.held - in_use)
         self.recalled = not idle
         self.held -= idle
         self.returned += idle
+        return idle > 0
 
     def entry(self) -> Entry | None:
         """What is to be told in a report, once; None if there is nothing."""

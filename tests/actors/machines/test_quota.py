@@ -197,8 +197,8 @@ class World(RuleBasedStateMachine):
         assert self.book.waiting == 0
 
 
-World.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
-TestWorld = World.TestCase
+World.TestCase.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+TestWorld = pytest.mark.slow(World.TestCase)
 
 
 RATE, BURST = 1.0, 8.0
