@@ -23,6 +23,7 @@ A tour: the way of one request.
 
 `dispatcher` builds all this from a configuration (`config`, `plan`); `cli` and `daemon` are what people start. The
 daemon watches what the process is short of (`overload`, `process`), and `gateway.admission` refuses what can best wait.
+On several cores it serves with several processes under one parent (`workers`).
 Operators give `orders`, read in the log what became of circuits and quarantines (`chronicle`), and see the rest in
 `GET /v1/stats` (`standing`).
 The names below are the public interface; they are imported when first used.

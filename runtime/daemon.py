@@ -117,6 +117,7 @@ async def _serve(
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:
                 if link is not None:
+                    signals = await nursery.start(link.signals, signals)
                     await nursery.start(link.run, dispatcher, partial(portrait, dispatcher, gateway.reports))
                 await nursery.start(server.serve, listeners)
                 nursery.start_soon(monitor.run)

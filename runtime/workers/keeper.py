@@ -27,6 +27,7 @@ from .protocol import (
     Question,
     Ready,
     Reply,
+    Stop,
     Welcome,
 )
 
@@ -190,6 +191,11 @@ class Keeper:
                 self.lines[life].tell(answer)
         if self.book.wake_at != before:
             self._changed.set()
+
+    def stop(self, signal: int) -> None:
+        """Pass a signal on to all workers."""
+        for line in self.lines.values():
+            line.tell(Stop(signal))
 
     # --- what is closed ---------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ Nothing on a request's way waits for it, but for a request that lacks something 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Final, assert_never
 
@@ -32,6 +32,7 @@ from .protocol import (
     Question,
     Ready,
     Reply,
+    Stop,
     ToWorker,
     Welcome,
 )
@@ -44,6 +45,7 @@ _FIRST_ANSWER: Final = 5.0
 """Seconds that a worker waits for its first slices before it serves without."""
 _PATIENCE: Final = 2.0
 """Seconds that it waits for the parent to have asked the others, who have half of it."""
+_MOST_STOPS: Final = 8
 _IMAGE_EVERY: Final = 1.0
 """Seconds between two images of the statistics, while something happens."""
 _IMAGE_SHARE: Final = 0.01
@@ -64,6 +66,7 @@ class Link:
         self._settled = trio.Event()
         self._asked = 0
         self._waiting: dict[int, tuple[trio.Event, list[Gathered]]] = {}
+        self._stops, self._stopped = trio.open_memory_channel[int](_MOST_STOPS)
 
     async def run(
         self,
@@ -87,6 +90,26 @@ class Link:
                 task_status.started()
         except* ChannelBroken:
             self.gone.set()
+
+    async def signals(
+        self, received: AsyncIterator[int], *, task_status: trio.TaskStatus[AsyncIterator[int]]
+    ) -> None:
+        """Signals, be it that they were sent to this process or that the parent has passed them on: the same one that comes
+        both ways counts once. It has started with their iterator."""
+        put, take = trio.open_memory_channel[int](2 * _MOST_STOPS)
+        told = [0, 0]
+
+        async def hear(way: int, source: AsyncIterator[int]) -> None:
+            async for number in source:
+                told[way] += 1
+                if told[way] > told[1 - way]:
+                    with suppress(trio.WouldBlock):
+                        put.send_nowait(number)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hear, 0, received)
+            nursery.start_soon(hear, 1, self._stopped)
+            task_status.started(take)
 
     async def ready(self) -> None:
         """Tell that this worker serves."""
@@ -132,6 +155,9 @@ class Link:
                         done, found = self._waiting[message.number]
                         found.append(message)
                         done.set()
+                case Stop():
+                    with suppress(trio.WouldBlock):
+                        self._stops.send_nowait(message.signal)
                 case Welcome():
                     pass
                 case _:

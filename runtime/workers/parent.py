@@ -6,8 +6,9 @@ that worker's exit code. Then come the others, and when all serve the parent say
 A worker that ends unasked is started again: at once, and then with growing, jittered pauses (`machines.restarts`). While at least one
 serves the parent goes on for ever; when none does and `_HOPELESS` starts in a row have failed it gives up.
 
-SIGTERM and Ctrl-C are passed on, and so is a second signal (see `runtime.daemon`). Workers are process groups of their own, so that
-the terminal's Ctrl-C does not reach them twice. A parent that is killed closes its ends of the channels by that, and the
+SIGTERM and Ctrl-C are passed on, and so is a second signal (see `runtime.daemon`): by a word, and not as signals, which
+systemd sends to every process of a service by itself. Workers are process groups of their own, so that the terminal's Ctrl-C
+reaches the parent only. A parent that is killed closes its ends of the channels by that, and the
 workers drain and end.
 """
 
@@ -259,23 +260,20 @@ class Parent:
             nursery.start_soon(self._kill_after, self._drain + _HARD_STOP)
             while True:
                 told = await anext(signals)
-                self._pass_on(told)
+                self._keeper.stop(told)
                 nursery.start_soon(self._kill_after, _AT_ONCE)
 
     def _stop(self, told: int) -> None:
         """Begin the end: workers are told, and nobody is started any more."""
         self._stopping.set()
         self._close_sockets()
-        self._pass_on(told)
-
-    def _pass_on(self, told: int) -> None:
-        for worker in self._workers:
-            if worker.process is not None and worker.process.returncode is None:
-                worker.process.send_signal(told)
+        self._keeper.stop(told)
 
     async def _kill_after(self, seconds: float) -> None:
         await trio.sleep(seconds)
-        self._pass_on(signal.SIGKILL)
+        for worker in self._workers:
+            if worker.process is not None:
+                worker.process.kill()
 
     def _close_sockets(self) -> None:
         """While the parent holds a socket, connections are taken in there that no worker will accept."""

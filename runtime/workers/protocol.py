@@ -21,6 +21,7 @@ __all__ = [
     "Question",
     "Ready",
     "Reply",
+    "Stop",
     "ToWorker",
     "Welcome",
 ]
@@ -94,6 +95,12 @@ class Welcome(Struct, frozen=True, tag=True):
     orders: tuple[tuple[str, str], ...] = ()
 
 
+class Stop(Struct, frozen=True, tag=True):
+    """The parent was sent this signal, once more: told here, since whoever stops a service may send it to every process himself."""
+
+    signal: int
+
+
 class Question(Struct, frozen=True, tag=True):
     """Another worker asks; see `Gather`."""
 
@@ -115,7 +122,7 @@ class Gathered(Struct, frozen=True, tag=True):
     former: bytes = b""
 
 
-ToWorker: TypeAlias = Welcome | Answer | News | Question | Gathered
+ToWorker: TypeAlias = Welcome | Stop | Answer | News | Question | Gathered
 
 
 class Portrait(Struct, frozen=True):
