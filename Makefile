@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+# Tests run in a process per core; in one, as a debugger wants it: make test PARALLEL= ARGS="-x tests/runtime"
+PARALLEL ?= -n auto --dist worksteal
 SOURCES := pyproject.toml dispatcher.toml README.md $(shell find runtime actors benchmarks -name '*.py' -o -name '*.toml' -o -name py.typed)
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
@@ -15,7 +17,7 @@ serve: $(VENV)/.installed ## Set everything up and run the daemon
 	@exec $(BIN)/llm-dispatcher serve $(ARGS)
 
 test: $(VENV)/.installed $(VENV)/.tools ## Set everything up and run all tests and checks
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 lint: $(VENV)/.installed $(VENV)/.tools ## Style and types
 	$(BIN)/ruff check .

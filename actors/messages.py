@@ -92,6 +92,10 @@ class Route(Ask["Lease | NoLease"], frozen=True, kw_only=True):
     tried: tuple[str, ...] = ()
     again: str | None = None
     again_at: float = 0.0
+    window: int | None = None
+    """Tokens that have to fit into the context window, where those are not all of the input."""
+    of_model: str | None = None
+    """Only deployments of this model, whatever else the name stands for."""
     larger_than: int = 0
     """Only deployments whose context window is larger (after a refusal for length)."""
     tenant: str = ""

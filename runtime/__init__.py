@@ -17,15 +17,18 @@ A tour: the way of one request.
 4. `dispatch` makes attempts until one answers: a fault before the first content is made good by the next one, and where
    a route wishes it a slow vendor gets company (`race`). Every attempt's end is told to the vendor's actor and to
    the statistics, once.
+   What kind of work it is (`operations`: chat, text completion, embeddings) only matters to who writes the vendor's
+   request and reads its answer.
 5. After the first content of a `stream` a fault is an error, or another vendor takes over (`midstream`).
    An answer may be read to its end after its caller has left (`detached`).
-6. `assembly` makes a whole reply of the events where one is wanted; `prices` says what it cost.
+6. `assembly` makes a whole reply of the events where one is wanted; `prices` says what it cost. Embeddings (`vectors`)
+   of more texts than a vendor takes in one call travel in several (`batches`).
 
-`dispatcher` builds all this from a configuration (`config`, `plan`); `cli` and `daemon` are what people start. The
-daemon watches what the process is short of (`overload`, `process`), and `gateway.admission` refuses what can best wait.
-On several cores it serves with several processes under one parent (`workers`).
-Operators give `orders`, read in the log what became of circuits and quarantines (`chronicle`), and see the rest in
-`GET /v1/stats` (`standing`).
+`dispatcher` builds all this from a configuration (`config`, `plan`, `connections`); `cli` and `daemon` are what people start,
+and `asgi` is for those who have an ASGI server of their own. The daemon watches what the process is short of (`overload`,
+`process`), and `gateway.admission` refuses what can best wait. On several cores it serves with several processes under one
+parent (`workers`). Operators give `orders`, read in the log what became of circuits and quarantines (`chronicle`) and what
+only they can mend (`alerts`), and see the rest in `GET /v1/stats` (`standing`).
 The names below are the public interface; they are imported when first used.
 """
 
@@ -35,15 +38,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .asgi import Application
     from .canon import (
+        Audio,
         Choice,
         Completion,
         Event,
+        File,
         Finished,
         Image,
         JsonOutput,
         Message,
         Opened,
+        Prompt,
         Reasoning,
         Request,
         Text,
@@ -60,21 +67,29 @@ if TYPE_CHECKING:
     )
     from .dispatcher import Dispatcher
     from .errors import DispatchError, HouseRefused, RequestRejected, VendorFailed
-    from .reply import AttemptRecord, Reply
+    from .reply import AttemptRecord, EmbeddingsReply, Reply
+    from .vectors import Embed, Embeddings
 
 __all__ = [
+    "Application",
     "AttemptRecord",
+    "Audio",
     "Choice",
     "Completion",
     "DispatchError",
     "Dispatcher",
+    "Embed",
+    "Embeddings",
+    "EmbeddingsReply",
     "Event",
+    "File",
     "Finished",
     "HouseRefused",
     "Image",
     "JsonOutput",
     "Message",
     "Opened",
+    "Prompt",
     "Reasoning",
     "Reply",
     "Request",
@@ -94,9 +109,13 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
+    "Application": "asgi",
     "AttemptRecord": "reply",
     "DispatchError": "errors",
     "Dispatcher": "dispatcher",
+    "Embed": "vectors",
+    "Embeddings": "vectors",
+    "EmbeddingsReply": "reply",
     "HouseRefused": "errors",
     "Reply": "reply",
     "RequestRejected": "errors",

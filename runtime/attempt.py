@@ -13,8 +13,8 @@ asked for is not held against the vendor.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from typing import Final
+from collections.abc import Callable
+from typing import ClassVar, Final
 
 import httpx
 import trio
@@ -23,24 +23,23 @@ from ..actors.faults import FaultClass
 from ..actors.messages import FirstContent, Headroom, Lease, Settle
 from .canon import (
     CONTENT_EVENTS,
-    Completion,
     Event,
     Failed,
     Fault,
     Finished,
     OpaqueDelta,
-    Request,
     Usage,
     UsageReported,
 )
 from .clock import wall_now
 from .deployment import Deployment
-from .dialects import Answer, Decoder, Unsupported, VendorFault
+from .dialects import Answer, Built, Decoder, Unsupported, VendorFault
 from .dialects.headroom import headroom
-from .emptiness import ends_without_content, is_empty
-from .estimate import characters_of, most_tokens
-from .exchange import MOST_BODY, answered, body_of, broken, next_piece, read_refusal, read_whole, unsent
+from .exchange import MOST_BODY, Exchange, broken
 from .money import Bill
+from .operations import operation_of
+from .operations.base import Answer as Whole
+from .operations.base import Work
 from .pace import Pace
 from .reply import AttemptRecord
 
@@ -53,9 +52,8 @@ _LATE: Final = 0.5
 """Seconds after its beginning that a lease may still be used. What limits promise depends on when requests are sent: after
 a standstill all that were to be spread over it would go out at once."""
 
-_LINGER: Final = 0.1
-"""Seconds for which the end of a body is waited for after the vendor's last event, and for a connection to close."""
 _GONE: Final = "the caller went away"
+_NEVER_SENT: Final = "the request's deadline came before it could be sent"
 _STOOD_STILL: Final = "this process stood still while the vendor was waited for"
 
 
@@ -65,11 +63,14 @@ class Attempt:
     `fresh`: not on a connection that was used before.
     """
 
+    _most_body: ClassVar[float] = MOST_BODY
+    """Bytes of a stream at most."""
+
     def __init__(
         self,
         deployment: Deployment,
         lease: Lease,
-        request: Request,
+        request: Work,
         *,
         stream: bool,
         deadline: float,
@@ -82,7 +83,7 @@ class Attempt:
         self.first_token: float | None = None
         self.seconds = 0.0
         self.fault: Fault | None = None
-        self.completion: Completion | None = None
+        self.answer: Whole | None = None
         """The answer, if it is not streamed."""
         self.ready: deque[Event] = deque()
         """The events that `begin` brought, if it is streamed."""
@@ -90,22 +91,18 @@ class Attempt:
         self.settled = False
         self.left = False
         """Whether it was read on after its caller had left."""
-        self.bill = Bill(deployment.model.price, input_estimate, self._most, request.n or 1)
+        self.bill = Bill(deployment.model.price, input_estimate, self._most, getattr(request, "n", 1) or 1)
+        self._operation = operation_of(request)
         self._request = request
         self._stream = stream
         self._deadline = deadline
         self._fresh = fresh
-        self._started_at = 0.0
-        self._sent = False
+        self._exchange = Exchange(deployment.transport)
         self._ended = False
         self._broken_off = False
         self._finishes: list[Finished] = []
         self._size = 0
-        self._status: int | None = None
-        self._answered = False
         self._headroom: Headroom | None = None
-        self._response: httpx.Response | None = None
-        self._pieces: AsyncIterator[bytes] | None = None
         self._decoder: Decoder | None = None
         self._pace: Pace | None = None
 
@@ -121,7 +118,7 @@ class Attempt:
 
     def _most(self) -> Usage:
         model = self.deployment.model
-        return most_tokens(self._request, int(model.max_output or model.context))
+        return self._operation.most(self._request, int(model.max_output or model.window))
 
     # --- the end ----------------------------------------------------------------------------
 
@@ -132,7 +129,9 @@ class Attempt:
         self.settled = True
         self.superseded = superseded
         now = trio.current_time()
-        self.seconds = now - self._started_at if self._sent else 0.0
+        if self._exchange.sent:
+            self.seconds = now - self._exchange.started_at
+            self.bill.send()
         if self._ended:
             self.fault = Fault(kind=FaultClass.CLIENT_GONE, message=_GONE) if self.left else None
         else:
@@ -148,10 +147,10 @@ class Attempt:
             permit=self.lease.permit,
             deployment=self.lease.deployment,
             fault=None if fault is None else fault.kind,
-            status=self._status,
-            answered=self._answered,
+            status=self._exchange.status,
+            answered=self._exchange.answered,
             committed=self.committed,
-            sent=self._sent,
+            sent=self._exchange.sent,
             retry_at=None if retry_after is None else now + retry_after,
             day_ends_at=None if day_ends_in is None else now + day_ends_in,
             used=self.bill.used(),
@@ -164,35 +163,17 @@ class Attempt:
         """Why an attempt was left without an end: its deadline passed, a hedge was faster, or its caller went away."""
         if self.superseded:
             return Fault(kind=FaultClass.CLIENT_GONE, message="another vendor answered first")
-        if self._sent and now >= self._deadline and not self.committed and not self.left:
+        if now >= self._deadline and not self.committed and not self.left:
+            if not self._exchange.sent:
+                return Fault(kind=FaultClass.LOCAL, message=_NEVER_SENT)
             if self._stood_still:
                 return Fault(kind=FaultClass.LOCAL, message=_STOOD_STILL)
             return Fault(kind=FaultClass.TTFT_TIMEOUT, message="no answer before the request's deadline")
         return Fault(kind=FaultClass.CLIENT_GONE, message=_GONE)
 
     async def close(self) -> None:
-        """Give back the connection, or close it. Takes at most a tenth of a second for either, also when cancelled."""
-        pieces, response = self._pieces, self._response
-        if response is None:
-            return
-        if self._ended and pieces is None:
-            # The body of a whole answer has been read to its end: there is nothing to wait for.
-            await response.aclose()
-            return
-        if self._ended and pieces is not None:
-            with trio.CancelScope(deadline=trio.current_time() + _LINGER, shield=True):
-                await self._read_out(pieces)
-        with trio.CancelScope(deadline=trio.current_time() + _LINGER, shield=True):
-            await response.aclose()
-
-    @staticmethod
-    async def _read_out(pieces: AsyncIterator[bytes]) -> None:
-        """Read what is left of a complete stream's body: its end lets the connection be used again."""
-        try:
-            while await anext(pieces, b""):
-                pass
-        except httpx.HTTPError:
-            return
+        """See `Exchange.close`."""
+        await self._exchange.close(complete=self._ended)
 
     def leave(self, _then: Callable[[], None], /) -> bool:
         """The caller has left: whether the attempt goes on without him, to call its argument at its end."""
@@ -245,50 +226,55 @@ class Attempt:
                 return
 
     async def _complete(self) -> None:
-        pieces = await self._send()
+        built = await self._send()
+        operation = self._operation
         try:
-            body = await read_whole(pieces, MOST_BODY)
-            completion = self.deployment.dialect.completion(body)
+            body = await self._exchange.read_whole()
+            answer = operation.read(self.deployment.dialect, body, self._request, built)
         except VendorFault as refusal:
             self.fault = refusal.fault
             raise
-        if completion.usage is not None:
-            self.bill.report(completion.usage)
+        if answer.usage is not None:
+            self.bill.report(answer.usage)
         else:
-            for choice in completion.choices:
-                self.bill.count(1, characters_of(choice.parts))
-        if is_empty(completion, self._request):
-            raise self._failed(FaultClass.EMPTY_OK, "the answer is empty")
-        self.completion = completion
+            operation.count(answer, self.bill)
+        flaw = operation.flaw(answer, self._request)
+        if flaw is not None:
+            self.fault = flaw
+            raise VendorFault(flaw)
+        self.answer = answer
         self._ended = True
 
     async def _open(self) -> None:
         timeouts = self.deployment.timeouts
-        first = float(timeouts.first_token)
+        first = self._first_patience()
         pace = self._pace = Pace(first, float(timeouts.between_tokens), timeouts.least_pace)
-        begun = trio.current_time()
-        with trio.CancelScope(deadline=begun + first) as scope:
-            self._pieces = await self._send()
-            self._decoder = self.deployment.dialect.decoder()
+        with self._exchange.patience(first) as scope:
+            built = await self._send()
+            self._decoder = self._operation.decoder(self.deployment.dialect, built)
         if scope.cancelled_caught:
             raise self._out_of_time(FaultClass.TTFT_TIMEOUT, "no answer in time")
-        pace.passed(trio.current_time() - begun)
+        pace.passed(trio.current_time() - self._exchange.started_at)
+
+    def _first_patience(self) -> float:
+        """Seconds that the first content may take."""
+        return float(self.deployment.timeouts.first_token)
 
     async def read(self) -> list[Event]:
         """The next events; empty when the answer is complete. Raises `VendorFault`, also when it was cut.
 
         A fault that came in one piece with events is raised by the next call.
         """
-        decoder, pieces = self._decoder, self._pieces
+        decoder = self._decoder
         if self.fault is not None:
             raise VendorFault(self.fault)
-        if decoder is None or pieces is None or self._ended:
+        if decoder is None or self._ended:
             return []
         if self._broken_off:
             # The transport closed the connection then: what follows is lost, and this is no end.
             raise self._failed(FaultClass.CLIENT_GONE, "the reading was broken off by the caller")
         while True:
-            piece = await self._next_piece(pieces)
+            piece = await self._next_piece()
             self._size += len(piece)
             events = decoder.feed(piece) if piece else decoder.close()
             self._observe(events)
@@ -300,29 +286,33 @@ class Attempt:
                     raise VendorFault(self.fault)
                 return events
             if not piece or decoder.finished:
-                if self.first_token is None and ends_without_content(self._finishes, self._request):
+                if self.first_token is None and self._empty():
                     raise self._failed(FaultClass.EMPTY_OK, "the stream ended without any content")
                 self._ended = True
                 return events
-            if self._size > MOST_BODY:
+            if self._size > self._most_body:
                 raise self._failed(FaultClass.OVERSIZED, f"the stream is longer than {MOST_BODY} bytes")
             if events:
                 return events
 
-    async def _next_piece(self, pieces: AsyncIterator[bytes]) -> bytes:
+    def _empty(self) -> bool:
+        """Whether a stream that has ended without content is no answer."""
+        return self._operation.empty(self.deployment.dialect, self._finishes, self._request)
+
+    async def _next_piece(self) -> bytes:
         """The next bytes of the body; empty at its end."""
         pace = self._pace
         if pace is None:
             return b""
         begun = trio.current_time()
         left = pace.left
-        if self.first_token is not None:
+        if self.committed:
             # Before that the scope of whoever makes the attempts keeps the deadline.
             left = min(left, self._deadline - begun)
         if left <= 0:
             raise self._silent(pace)
         try:
-            piece = await next_piece(pieces, left)
+            piece = await self._exchange.next_piece(left)
         except httpx.ReadTimeout as error:
             raise self._silent(pace) from error
         except httpx.HTTPError as error:
@@ -335,7 +325,7 @@ class Attempt:
 
     def _silent(self, pace: Pace) -> VendorFault:
         """Nothing came any more for as long as somebody was to wait."""
-        if self.first_token is not None and trio.current_time() >= self._deadline:
+        if self.committed and trio.current_time() >= self._deadline:
             return self._failed(FaultClass.LOCAL, "the request's deadline came before the answer's end")
         return self._out_of_time(pace.overrun, "the vendor went silent, or nearly so")
 
@@ -360,40 +350,39 @@ class Attempt:
         self.bill.count(content, characters)
         self._pace.content(content)
         if self.first_token is None:
-            self.first_token = trio.current_time() - self._started_at
+            self.first_token = trio.current_time() - self._exchange.started_at
             self.deployment.mailbox.tell(
                 FirstContent(self.lease.permit, self.lease.deployment, self.first_token)
             )
 
-    async def _send(self) -> AsyncIterator[bytes]:
-        """Send the request and read the answer's head; the body comes back, a refusal is read and raised."""
-        dialect = self.deployment.dialect
-        built = dialect.build(self._request, stream=self._stream)
+    async def _send(self) -> Built:
+        """Send the request and read the answer's head; what was sent is returned, a refusal is read and raised."""
+        dialect, exchange = self.deployment.dialect, self._exchange
+        built = self._operation.build(dialect, self._request, stream=self._stream)
         self.dropped = built.dropped
-        request = built.request
-        request.extensions = {"timeout": {"connect": float(self.deployment.timeouts.connect)}}
-        if self._fresh:
-            request.extensions["fresh"] = True
-        self._started_at = trio.current_time()
-        self._sent = True
-        self.bill.send()
+        connect = float(self.deployment.timeouts.connect)
         try:
-            self._response = response = await self.deployment.transport.handle_async_request(request)
+            status = await exchange.send(built.request, connect=connect, fresh=self._fresh)
+        except VendorFault as refusal:
+            self.fault = refusal.fault
+            raise
         except httpx.HTTPError as error:
-            if unsent(error):
-                self._sent = False
-                self.bill.unsend()
             raise self._broken(error, FaultClass.SERVER_ERROR) from error
-        self._status = response.status_code
-        self._headroom = headroom(response.headers.raw)
-        pieces = body_of(response)
-        if response.status_code != 200:
-            body = await read_refusal(pieces)
-            headers = {name.lower(): value for name, value in response.headers.items()}
-            self.fault = dialect.fault(Answer(response.status_code, headers, body, wall_now()))
+        self._headroom = headroom(exchange.headers)
+        if not self._accepts(status):
+            body = await exchange.read_refusal()
+            self.fault = self._refused(Answer(status, exchange.text_headers(), body, wall_now()))
             raise VendorFault(self.fault)
         self.bill.accept()
-        return pieces
+        return built
+
+    def _accepts(self, status: int) -> bool:
+        """Whether an answer of that status is one."""
+        return status == 200
+
+    def _refused(self, answer: Answer) -> Fault:
+        """What a refusal means."""
+        return self.deployment.dialect.fault(answer)
 
     # --- failing ----------------------------------------------------------------------------
 
@@ -404,7 +393,7 @@ class Attempt:
     @property
     def _stood_still(self) -> bool:
         """Whether this process did, while the vendor was waited for."""
-        return self.deployment.stalls.since(self._started_at)
+        return self.deployment.stalls.since(self._exchange.started_at)
 
     def _out_of_time(self, kind: FaultClass, message: str) -> VendorFault:
         """A clock for the vendor has run out: its fault, unless we were not there to listen. Then anybody may be asked again."""
@@ -417,7 +406,6 @@ class Attempt:
         if isinstance(error, httpx.TimeoutException) and self._stood_still:
             return self._out_of_time(FaultClass.CONNECT, str(error))
         self.fault = broken(error, otherwise)
-        self._answered = answered(error)
         return VendorFault(self.fault)
 
     def unsupported(self, error: Unsupported) -> Fault:

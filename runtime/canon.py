@@ -26,12 +26,14 @@ from ..actors.machines.overload import Criticality
 
 __all__ = [
     "CONTENT_EVENTS",
+    "Audio",
     "Choice",
     "Completion",
     "Criticality",
     "Event",
     "Failed",
     "Fault",
+    "File",
     "FinishReason",
     "Finished",
     "Image",
@@ -41,6 +43,7 @@ __all__ = [
     "OpaqueDelta",
     "Opened",
     "Part",
+    "Prompt",
     "Reasoning",
     "Refusal",
     "RefusalDelta",
@@ -96,6 +99,26 @@ class Image(Struct, frozen=True, tag="image", omit_defaults=True, kw_only=True):
     extra: dict[str, Any] | None = None
 
 
+class File(Struct, frozen=True, tag="file", omit_defaults=True, kw_only=True):
+    """A document (a PDF, a text): either at a `url`, or as base64 `data` with its `media_type`. `name` is its file name
+    or title."""
+
+    url: str | None = None
+    data: str | None = None
+    media_type: str | None = None
+    name: str | None = None
+    extra: dict[str, Any] | None = None
+
+
+class Audio(Struct, frozen=True, tag="audio", omit_defaults=True, kw_only=True):
+    """Sound that the model shall listen to: either at a `url`, or as base64 `data` with its `media_type`."""
+
+    url: str | None = None
+    data: str | None = None
+    media_type: str | None = None
+    extra: dict[str, Any] | None = None
+
+
 class ToolCall(Struct, frozen=True, tag="tool_call", omit_defaults=True):
     """A call that the model asks for. `arguments` is JSON text as the model wrote it, valid or not."""
 
@@ -144,7 +167,7 @@ class Opaque(Struct, frozen=True, tag="opaque", omit_defaults=True):
     payload: dict[str, Any]
 
 
-Part: TypeAlias = Text | Image | ToolCall | ToolResult | Thinking | Refusal | Opaque
+Part: TypeAlias = Text | Image | File | Audio | ToolCall | ToolResult | Thinking | Refusal | Opaque
 
 
 class Message(Struct, frozen=True, omit_defaults=True):
@@ -200,6 +223,23 @@ class Reasoning(Struct, frozen=True, omit_defaults=True):
     """The model decides how much to think (Anthropic's `adaptive`)."""
 
 
+class Prompt(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a request says that came as a bare text to be gone on with (`/v1/completions`, the interface before chat).
+
+    The text itself is the request's one message, the user's: that is what a deployment is asked that only chats.
+    """
+
+    tokens: list[int] | None = None
+    """The text as tokens of the model's own; the message is empty then."""
+    suffix: str | None = None
+    """What follows the place that is to be filled."""
+    best_of: int | None = None
+    logprobs: int | None = None
+    """How many log probabilities are wanted for each token."""
+    echo: bool = False
+    """Whether the vendor is to repeat the prompt before its answer."""
+
+
 class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a caller asks for.
 
@@ -236,6 +276,8 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether a second vendor may be asked when the first is slow; None: as the route or mode says."""
     midstream: Midstream | None = None
     """What becomes of a stream that breaks after content was delivered; None: as the route or mode says."""
+    prompt: Prompt | None = None
+    """Not None: the request is one for text completion, and its message the text."""
     extra: dict[str, dict[str, Any]] = {}
     """Per wire format (`chat_completions`, `messages`, `responses`, `generate_content`, `cohere_chat`): top-level fields of
     the body that have no canonical word. They are sent to vendors of that format and to no others."""
@@ -374,15 +416,17 @@ class OpaqueDelta(Struct, frozen=True, tag="opaque"):
     """Something that only the vendor's own format understands: citations, server tools, log probabilities.
 
     `content` says whether the model produced it (and so whether it commits the stream). With `about` it is no part of
-    its own: its payload holds fields for the `extra` of the part that begins next, of the one before, or of the
-    whole answer; lists of one name are added together.
+    its own, and its payload holds fields: for the `extra` of the part that begins next, of the one before, or of the
+    whole answer, where lists of one name are added together; for the `extra` of the choice, where the last of one name
+    counts; or pieces of what the choice's message (`extra[format]["message"]`) has beside the canonical words, and of its
+    `logprobs`, where pieces of one name make a whole.
     """
 
     format: str
     payload: dict[str, Any]
     index: int = 0
     content: bool = True
-    about: Literal["next", "last", "answer"] | None = None
+    about: Literal["next", "last", "choice", "message", "logprobs", "answer"] | None = None
 
 
 class Finished(Struct, frozen=True, gc=False, tag="finished"):

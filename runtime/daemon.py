@@ -20,6 +20,7 @@ import pickle
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Final
 
@@ -37,17 +38,17 @@ from .logs import configure
 from .overload import LoadMonitor, Signal, memory_signal
 from .process import memory_limit, open_files, raise_file_limit
 from .wire.descriptors import Descriptors
+from .wire.listening import Address, listening, shown
 from .wire.server import Server, ServerLimits
+from .wire.server_tls import Certificate, CertificateError
 from .workers.channel import Channel
 from .workers.link import Link
 from .workers.protocol import ToWorker, Welcome
-from .workers.sockets import listeners_of
+from .workers.sockets import inherited
 from .workers.view import Fellows
 
 __all__ = ["run", "run_worker"]
 
-_BACKLOG: Final = 4096
-"""Connections that the kernel may keep waiting; it lowers this to its own limit."""
 _OTHER_FILES: Final = 100
 """File descriptors beside those of clients and vendors."""
 _HARD_STOP: Final = 5.0
@@ -56,11 +57,11 @@ _HARD_STOP: Final = 5.0
 log = Log("llm_dispatcher.daemon")
 
 
-def run(loaded: Loaded, *, host: str, port: int, log_level: str | None = None) -> int:
+def run(loaded: Loaded, address: Address, log_level: str | None = None) -> int:
     """Serve in this process alone until told to stop; returns its exit code."""
     logging = loaded.config.logging
     configure(log_level or logging.level, logging.format)
-    return _run(_serve, loaded, partial(trio.open_tcp_listeners, port, host=host, backlog=_BACKLOG))
+    return _run(_serve, loaded, listening(address))
 
 
 def run_worker(channel: int, sockets: list[int]) -> int:
@@ -72,61 +73,78 @@ def _run(main: Callable[..., Awaitable[int]], *arguments: object) -> int:
     try:
         return trio.run(main, *arguments)
     except* OSError as group:
-        first = group.exceptions[0]
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        log.error("cannot serve", error=str(first), remedy="name another address with --host and --port")
+        log.error(
+            "cannot serve",
+            error=str(_first(group)),
+            remedy="name another address: --host and --port, or server.unix_socket",
+        )
+    except* CertificateError as group:
+        log.error("cannot serve", error=str(_first(group)), remedy="mend [server.tls]")
     except* Exception as group:
         log.critical("the house could not go on", exc_info=group)
     return 1
 
 
+def _first(group: BaseException) -> BaseException:
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return group
+
+
 async def _serve_as_worker(descriptor: int, sockets: list[int]) -> int:
-    inherited = socket.socket(fileno=descriptor)
-    stream = trio.SocketStream(trio.socket.from_stdlib_socket(inherited))
-    channel = Channel[ToWorker](stream, ToWorker)
+    inner = socket.socket(fileno=descriptor)
+    channel = Channel[ToWorker](trio.SocketStream(trio.socket.from_stdlib_socket(inner)), ToWorker)
     welcome = await channel.receive()
     if not isinstance(welcome, Welcome):
         return 1
     # Pickled by the parent, which is this very program, and nobody else can write to this end.
     loaded: Loaded = pickle.loads(welcome.loaded)
     configure(welcome.log_level, loaded.config.logging.format, welcome.worker)
-
-    async def listeners() -> list[trio.SocketListener]:
-        return listeners_of(sockets)
-
-    return await _serve(loaded, listeners, Link(channel, welcome))
+    return await _serve(loaded, inherited(sockets), Link(channel, welcome))
 
 
 async def _serve(
     loaded: Loaded,
-    open_listeners: Callable[[], Awaitable[list[trio.SocketListener]]],
+    listeners_at: AbstractAsyncContextManager[Sequence[trio.SocketListener]],
     link: Link | None = None,
 ) -> int:
     config = loaded.config.server
+    tls = (
+        None
+        if config.tls is None
+        else Certificate(config.tls.certificate, config.tls.key, config.tls.client_ca)
+    )
     files = _file_limit(config, tells=link is None or link.announces)
     overload = Overload()
     last_grace = float(config.drain) + _HARD_STOP
     holdings, fellows = (None, None) if link is None else (link.holdings, Fellows(link))
     async with Dispatcher.open(loaded, last_grace=last_grace, holdings=holdings) as dispatcher:
         gateway = Gateway(dispatcher, Admission(overload, default=config.default_criticality), fellows)
-        server = Server(gateway, _limits(config), descriptors=Descriptors(files))
+        server = Server(
+            gateway,
+            _limits(config),
+            tls=None if tls is None else lambda: tls.context,
+            descriptors=Descriptors(files),
+            refusal=gateway.refusal,
+        )
         gateway.reports["server"] = server.statistics
         monitor = _monitor(config, overload, files, server, 1 if link is None else link.workers)
-        listeners = await open_listeners()
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async with trio.open_nursery() as nursery:
+            async with listeners_at as listeners, trio.open_nursery() as nursery:
                 if link is not None:
                     signals = await nursery.start(link.signals, signals)
                     await nursery.start(link.run, dispatcher, partial(portrait, dispatcher, gateway.reports))
                 await nursery.start(server.serve, listeners)
                 nursery.start_soon(monitor.run)
+                if tls is not None:
+                    nursery.start_soon(tls.watch)
                 if link is None or link.announces:
                     _announce(loaded, dispatcher)
-                if link is None:
-                    _announce_addresses(listeners)
-                else:
+                if link is not None:
                     await link.ready()
+                else:
+                    for listener in listeners:
+                        log.info("serving", url=shown(listener, server.scheme, path="/v1"))
                 told = await _told_to_stop(signals, dispatcher, link)
                 drained = await _drain(server, gateway, signals, config, politely=told == signal.SIGTERM)
                 nursery.cancel_scope.cancel()
@@ -259,10 +277,3 @@ def _announce(loaded: Loaded, dispatcher: Dispatcher) -> None:
         modes=sorted(dispatcher.routing.modes),
         config=str(loaded.file),
     )
-
-
-def _announce_addresses(listeners: Sequence[trio.SocketListener]) -> None:
-    for listener in listeners:
-        address = listener.socket.getsockname()
-        shown = f"[{address[0]}]" if ":" in address[0] else address[0]
-        log.info("serving", url=f"http://{shown}:{address[1]}/v1")

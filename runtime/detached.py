@@ -135,7 +135,9 @@ class DetachedAttempt(Attempt):
 
     def leave(self, then: Callable[[], None], /) -> bool:
         """As `Attempt.leave`: only what has been sent is worth reading on, and only as far as the deadline."""
-        worthwhile = self._drains and self._working and self._sent and not self._ended and self.fault is None
+        worthwhile = (
+            self._drains and self._working and self._exchange.sent and not self._ended and self.fault is None
+        )
         if not worthwhile or trio.current_time() >= self._deadline or not self._background.admit():
             return False
         self._then = then
@@ -193,7 +195,7 @@ class DetachedAttempt(Attempt):
     async def _read_on(self) -> None:
         """Read to the end for the bill's sake; what is said interests nobody any more."""
         try:
-            while self._pieces is not None and not self._ended:
+            while self._decoder is not None and not self._ended:
                 await super().read()
         except VendorFault:
             return

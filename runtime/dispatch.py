@@ -10,13 +10,13 @@ from __future__ import annotations
 import trio
 
 from .attempt import Attempt
-from .canon import Request
+from .canon import Completion, Request
 from .house import House
 from .journey import Journey
 from .race import begin, race
 from .reply import Reply
 
-__all__ = ["answer", "reach"]
+__all__ = ["answer", "reach", "whole"]
 
 
 async def reach(journey: Journey) -> Attempt:
@@ -31,6 +31,7 @@ async def reach(journey: Journey) -> Attempt:
         else:
             fault = await begin(journey, attempt)
         if fault is None:
+            journey.answered(attempt)
             return attempt
         go_on = journey.goes_on(attempt, fault)
         journey.finish(attempt, last=not go_on)
@@ -39,17 +40,25 @@ async def reach(journey: Journey) -> Attempt:
             raise journey.error()
 
 
-async def answer(house: House, request: Request, request_id: str) -> Reply:
-    """The whole reply to `request`. Raises `DispatchError`."""
-    journey = Journey(house, request, stream=False, request_id=request_id)
+async def whole(journey: Journey) -> Attempt:
+    """The attempt that brought the whole answer, settled and closed. Raises `DispatchError`; keeps the deadline."""
     try:
         with trio.CancelScope(deadline=journey.deadline):
             attempt = await reach(journey)
             journey.finish(attempt, last=True)
             await attempt.close()
-            if attempt.completion is not None:
-                return journey.reply(attempt, attempt.completion)
+            if attempt.answer is not None:
+                return attempt
         raise journey.too_late()
     except BaseException as error:
         journey.over(error)
         raise
+
+
+async def answer(house: House, request: Request, request_id: str) -> Reply:
+    """The whole reply to `request`. Raises `DispatchError`."""
+    journey = Journey(house, request, stream=False, request_id=request_id)
+    attempt = await whole(journey)
+    if not isinstance(attempt.answer, Completion):
+        raise TypeError(f"{type(attempt.answer).__name__} came for a chat request")
+    return journey.reply(attempt, attempt.answer)

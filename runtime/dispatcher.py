@@ -9,8 +9,8 @@ the caller's own body leaves as it is, not wrapped in a group.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager, suppress
 from os import PathLike
 from types import TracebackType
 from typing import Any, Self, get_args
@@ -33,21 +33,27 @@ from ..actors.supervisor import Child, ChildStatistics, RestartsExhausted, Super
 from ..actors.vault import VendorState
 from ..actors.vendor import Vendor as VendorActor
 from ..actors.waiting import WaitingRoom
+from .batches import embed
 from .canon import Criticality, Request
 from .chronicle import Chronicle
 from .config import Config, ConfigError, Loaded, Problem, Vendor, load, load_mapping
 from .config.serving import serving
+from .credentials.signing import SigningTransport
 from .deployment import Deployment
 from .detached import Background
 from .dialects import Dialect, dialect_class
 from .dispatch import answer
 from .house import House, RetryPolicy, conducts
 from .orders import carry_out
+from .passing.knowledge import Interface, interface_of
+from .passing.passage import Passage
+from .passing.stream import Passing
 from .plan import Planned, plan_deployments, routing_table, vendor_spec
-from .reply import Reply
+from .reply import EmbeddingsReply, Reply
 from .stalls import Stalls
 from .standing import Budgets, NetworkStanding, budgets, network
 from .stream import EventStream
+from .vectors import Embed
 
 __all__ = ["Dispatcher"]
 
@@ -58,6 +64,16 @@ _MOST_OUTCOMES = 100_000
 _NOT_RUNNING = "the dispatcher is not running: use it inside `async with Dispatcher.open(...)`"
 _GRACE = 1.0
 """Seconds that the end of everything that outlasts its request may take."""
+
+
+@contextmanager
+def _as_configured(planned: Planned) -> Iterator[None]:
+    """A `ValueError` within is a flaw of the configuration."""
+    try:
+        yield
+    except ValueError as error:
+        remedy = "see the dialect's module for its options"
+        raise ConfigError([Problem("", f"vendors ({planned.vendor.name})", str(error), remedy)]) from error
 
 
 class Dispatcher:
@@ -84,12 +100,14 @@ class Dispatcher:
         self.routing = routing_table(config, self._planned)
         self.ledger = Ledger()
         self._house: House | None = None
+        self._interfaces: dict[str, Interface] = {}
         self._mailboxes: dict[str, Mailbox[Any]] = {}
         self._states: dict[str, VendorState] = {}
         self._chronicle = Chronicle(self._states)
         self._router_state = RouterState(len(self.serving.vendors), self._policies, self._waiting_room())
         self._supervisor: Supervisor | None = None
         self._background = Background()
+        self._credentials: dict[tuple[str, str], SigningTransport] = {}
         self._stalls = Stalls()
         self._stack = AsyncExitStack()
         self._nursery_manager: Any = None
@@ -145,6 +163,9 @@ class Dispatcher:
         await self._nursery.start(self._background.run)
         self._nursery.start_soon(self._stalls.run)
         self._nursery.start_soon(self._chronicle.run)
+        self._keep_warm(self._nursery, transports)
+        for signing in self._credentials.values():
+            self._nursery.start_soon(signing.keep_fresh)
         return self
 
     async def __aexit__(
@@ -178,12 +199,26 @@ class Dispatcher:
             from .simulated import SimulatedTransport
 
             return SimulatedTransport(vendor.simulate, rng=self._derived_rng(vendor), limits=vendor.limits)
-        from .wire.client import TrioTransport
-        from .wire.pool import ClientLimits
+        if vendor.program is not None:
+            from .wire.program import ProgramTransport
 
-        return TrioTransport(
-            limits=ClientLimits(max_connections=vendor.max_connections), proxy=vendor.proxy or None
-        )
+            program = vendor.program
+            return ProgramTransport(
+                program.command,
+                at_once=program.at_once,
+                directory=program.directory,
+                environment=program.environment,
+            )
+        from .connections import transport_to
+
+        return transport_to(vendor)
+
+    def _keep_warm(self, nursery: trio.Nursery, transports: Mapping[str, httpx.AsyncBaseTransport]) -> None:
+        """Keep connections open in readiness, where a vendor's `warm` says so and its transport can."""
+        for vendor in self.serving.vendors:
+            keep = getattr(transports[vendor.name], "keep_warm", None)
+            if vendor.warm and vendor.base_url and keep is not None:
+                nursery.start_soon(keep, httpx.URL(vendor.base_url), vendor.warm)
 
     def _derived_rng(self, vendor: Vendor) -> random.Random:
         seed = vendor.simulate.seed if vendor.simulate else None
@@ -210,6 +245,11 @@ class Dispatcher:
             self._child("router", router, lambda: Router(table, state_of_router, router, vendors, rng=rng))
         )
         self._house = self._make_house(router, stats, deployments)
+        self._interfaces = {
+            vendor.name: interface_of(vendor.name, deployments.values())
+            for vendor in self.serving.vendors
+            if vendor.passed_below is not None
+        }
         return Supervisor(children, rng=self._rng, grace=self._last_grace)
 
     def _waiting_room(self) -> WaitingRoom:
@@ -245,29 +285,37 @@ class Dispatcher:
     def _deployment(
         self, planned: Planned, transports: Mapping[str, httpx.AsyncBaseTransport], mailbox: Mailbox[Any]
     ) -> Deployment:
-        vendor = planned.vendor
+        vendor, dialect = planned.vendor, self._dialect(planned)
         return Deployment(
             name=planned.name,
             vendor=vendor.name,
             model=planned.model,
-            dialect=self._dialect(planned),
-            transport=transports[vendor.name],
+            dialect=dialect,
+            transport=self._way_out(planned, dialect, transports[vendor.name]),
             timeouts=vendor.timeouts or self.config.timeouts,
             mailbox=mailbox,
             drains=vendor.on_disconnect == "drain",
             stalls=self._stalls,
         )
 
+    def _way_out(
+        self, planned: Planned, dialect: Dialect, transport: httpx.AsyncBaseTransport
+    ) -> httpx.AsyncBaseTransport:
+        """The vendor's transport, with an account's credentials put on where the dialect's door wants any."""
+        account = (planned.vendor.name, planned.account)
+        if account not in self._credentials:
+            with _as_configured(planned):
+                credentials = dialect.credentials()
+            if credentials is None:
+                return transport
+            self._credentials[account] = SigningTransport(transport, credentials)
+        return self._credentials[account]
+
     @staticmethod
     def _dialect(planned: Planned) -> Dialect:
         """The deployment's dialect. Raises `ConfigError` for options that it does not take."""
-        try:
+        with _as_configured(planned):
             return dialect_class(planned.vendor.dialect)(planned.target())
-        except ValueError as error:
-            remedy = "see the dialect's module for its options"
-            raise ConfigError(
-                [Problem("", f"vendors ({planned.vendor.name})", str(error), remedy)]
-            ) from error
 
     def _child(
         self,
@@ -337,9 +385,28 @@ class Dispatcher:
         """The whole answer. Raises `errors.DispatchError`; the caller's cancellation reaches the vendor."""
         return await answer(self._running(), request, request_id or self.new_request_id())
 
+    async def embed(self, wanted: Embed, *, request_id: str | None = None) -> EmbeddingsReply:
+        """The vectors of texts, in as many calls as the vendor's limits ask for. Raises `errors.DispatchError`."""
+        return await embed(self._running(), self.routing, wanted, request_id or self.new_request_id())
+
     def stream(self, request: Request, *, request_id: str | None = None) -> EventStream:
         """The answer event by event: ``async with dispatcher.stream(request) as events: async for ...``."""
         return EventStream(self._running(), request, request_id or self.new_request_id())
+
+    def passing(self, passage: Passage, *, request_id: str | None = None) -> Passing:
+        """The vendor's own answer to a request of its own interface: ``async with dispatcher.passing(passage) as answer: ...``."""
+        house = self._running()
+        interface = self._interfaces[passage.vendor]
+        return Passing(house, interface.recognised(passage), request_id or self.new_request_id())
+
+    def passed_on(self) -> Mapping[str, Interface]:
+        """The interfaces that are passed on (`passthrough`), by the first segments of their paths."""
+        vendors = self.serving.vendors
+        return {
+            vendor.passed_below: self._interfaces[vendor.name]
+            for vendor in vendors
+            if vendor.passed_below is not None and vendor.name in self._interfaces
+        }
 
     def new_request_id(self) -> str:
         """A name for a request that nobody named."""

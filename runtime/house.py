@@ -6,18 +6,20 @@ import random
 from collections.abc import Mapping
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from ..actors.machines.backoff import Backoff
 from ..actors.machines.budget import ClassedBudget
 from ..actors.machines.hedge import HedgeBudget
 from ..actors.mailbox import Mailbox
-from .canon import Midstream, Request
+from .alerts import Alerts
+from .canon import Midstream
 from .config import Config
 from .config.modes import modes
 from .config.schema import Mode, Route
 from .deployment import Deployment
 from .detached import Background
+from .operations.base import Work
 
 __all__ = ["Conduct", "House", "RetryPolicy", "conducts"]
 
@@ -53,8 +55,9 @@ class House(Struct, frozen=True, kw_only=True):
     default_timeout: float
     long_context: int
     rng: random.Random
+    alerts: Alerts = field(default_factory=Alerts)
 
-    def conduct(self, request: Request) -> Conduct:
+    def conduct(self, request: Work) -> Conduct:
         """How `request` is to be treated; its mode's conduct goes before its model's."""
         found = self.conducts.get(request.mode) if request.mode is not None else None
         return found or self.conducts.get(request.model) or self.conducts[_ANY]

@@ -3,50 +3,88 @@
 A `Journey` asks the router for leases, judges each fault by the table of consequences (`actors.faults`), keeps
 within the retry budgets, and keeps the record. It sends every attempt's outcome to the statistics once, and says of
 exactly one outcome that it was the request's last, however the request ends.
+
+What is asked for is the business of its `operations`; a request that travels in parts (`batches`) has a journey for each,
+and one `Ending` for all.
 """
 
 from __future__ import annotations
 
-from decimal import Decimal
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
 import trio
 
-from ..actors.faults import Again, Consequence, FaultClass, consequence
+from ..actors.faults import Again, Consequence, FaultClass, Health, consequence
 from ..actors.mailbox import ActorCrashed, MailboxClosed, MailboxFull
 from ..actors.messages import Lease, NoLease, Outcome, Route, Spent
 from .attempt import OVERSLEPT, Attempt
-from .canon import Completion, Fault, Request, Usage
+from .canon import Completion, Fault, Usage
 from .detached import DetachedAttempt
 from .errors import Busy, DeadlinePassed, DispatchError, NoVendor, error_for
-from .estimate import facts_of
 from .house import House
+from .operations import operation_of
+from .operations.base import Work
 from .prices import cost_of
-from .reply import AttemptRecord, Reply
+from .reply import AttemptRecord, Reply, cost_of_attempts
 from .unleased import unleased
 
-__all__ = ["Journey"]
+__all__ = ["Ending", "Journey"]
 
 _MOST_UNSUITED: Final = 20
 """Deployments that may turn out unable to express a request before it is refused: a bound for the loop."""
 
 
-class Journey:
-    """See the module's docstring."""
+class Ending:
+    """Whose outcome is a request's last: of its `parts` the first that fails, or the last to succeed."""
 
-    def __init__(self, house: House, request: Request, *, stream: bool, request_id: str) -> None:
+    __slots__ = ("_open", "told")
+
+    def __init__(self, parts: int = 1) -> None:
+        self._open = parts
+        self.told = False
+        """Whether the statistics have been told of the request's end."""
+
+    def reached(self, *, failed: bool) -> bool:
+        """One part has come to its end; whether that is the request's, which is so once."""
+        self._open -= 1
+        if self.told or (self._open > 0 and not failed):
+            return False
+        self.told = True
+        return True
+
+
+class Journey:
+    """See the module's docstring. Of a part: `begun` and `ending` are the whole request's, `of_model` the one model that
+    will do. `kind` makes the attempts, where they are not made as usual."""
+
+    def __init__(
+        self,
+        house: House,
+        request: Work,
+        *,
+        stream: bool,
+        request_id: str,
+        begun: float | None = None,
+        ending: Ending | None = None,
+        of_model: str | None = None,
+        kind: Callable[..., Attempt] | None = None,
+    ) -> None:
         self.house = house
         self.request = request
         self.request_id = request_id
         self.stream = stream
+        self.operation = operation_of(request)
         self.conduct = house.conduct(request)
-        self.begun = trio.current_time()
+        self.begun = trio.current_time() if begun is None else begun
         timeout = house.default_timeout if request.timeout is None else request.timeout
         self.deadline = self.begun + min(timeout, house.default_timeout)
         self.records: list[AttemptRecord] = []
-        self._facts = facts_of(request, house.long_context)
+        self._facts = self.operation.facts(request, house.long_context)
         self._needs = self._facts.needs
+        self._of_model = of_model
+        self._kind = kind
         self._tried: tuple[str, ...] = ()
         self._again: str | None = None
         self._again_at = 0.0
@@ -57,7 +95,12 @@ class Journey:
         self._unsuited = 0
         self._sent_elsewhere = False
         self._last_fault: Fault | None = None
-        self._reported = False
+        self._withdrawn = False
+        """A retry was withdrawn for the next attempt."""
+        self._retry: Attempt | None = None
+        """The attempt that a retry was withdrawn for, as long as it is not known what came of it."""
+        self._ending = Ending() if ending is None else ending
+        self._ended = False
         house.budget.deposit(request.criticality, self.begun)
         self._hedged = self.conduct.hedge if request.hedge is None else request.hedge
         if self._hedged:
@@ -86,8 +129,11 @@ class Journey:
         if isinstance(leased, NoLease):
             if self._last_fault is not None:
                 raise error_for(self._last_fault, self.attempts)
-            raise unleased(self.request, leased, trio.current_time())
-        return self._attempt(leased)
+            raise unleased(self.request, leased, trio.current_time(), self.house.deployments)
+        attempt = self._attempt(leased)
+        if self._withdrawn:
+            self._withdrawn, self._retry = False, attempt
+        return attempt
 
     async def hedge(self, slow: Attempt) -> Attempt | None:
         """Lease a deployment of another vendor, for a race with `slow`. None if that is not to be had, or not worth it."""
@@ -134,6 +180,8 @@ class Journey:
             needs=self._needs,
             input_tokens=facts.input_tokens,
             output_tokens=facts.output_tokens,
+            window=facts.window,
+            of_model=self._of_model,
             deadline=self.deadline,
             tried=self._tried if hedge is None else (*self._tried, hedge.name),
             again=self._again if hedge is None else None,
@@ -153,8 +201,11 @@ class Journey:
         self._made += 1
         deployment = self.house.deployments[lease.deployment]
         hold = self.conduct.hold if self.stream else 0.0
-        if hold or deployment.drains:
-            kind: Any = partial(
+        kind: Any
+        if self._kind is not None:
+            kind = self._kind
+        elif hold or deployment.drains:
+            kind = partial(
                 DetachedAttempt, background=self.house.background, hold=hold, drains=deployment.drains
             )
         else:
@@ -174,13 +225,19 @@ class Journey:
 
     def finish(self, attempt: Attempt, *, last: bool, superseded: bool = False) -> None:
         """Settle `attempt`, keep its record, and tell the statistics. Does not wait."""
-        last = last and not self._reported
-        self._reported = self._reported or last
-        self._book(attempt, last=last, superseded=superseded)
+        self._book(attempt, last=last and self._end(failed=not attempt.finished), superseded=superseded)
+
+    def _end(self, *, failed: bool) -> bool:
+        """This journey is at its end; whether the request is, too, and nobody has told of that yet."""
+        if self._ended:
+            return False
+        self._ended = True
+        return self._ending.reached(failed=failed)
 
     def _book(self, attempt: Attempt, *, last: bool, superseded: bool = False) -> None:
         attempt.settle(superseded=superseded)
         self.records.append(attempt.record())
+        self.house.alerts.note(attempt.deployment.vendor, attempt.fault, trio.current_time())
         self._tell(attempt, attempt.fault, last=last)
 
     async def abandon(
@@ -192,9 +249,9 @@ class Journey:
         """
         if isinstance(error, Exception):
             attempt.fault = attempt.fault or _internal(error)
-        last = not self._reported
+        last = not (self._ended or self._ending.told)
         if not superseded and attempt.leave(partial(self._book, attempt, last=last)):
-            self._reported = True
+            self._end(failed=True)
             return
         self.finish(attempt, last=not superseded, superseded=superseded)
         await attempt.close()
@@ -206,7 +263,7 @@ class Journey:
 
     def over(self, error: BaseException) -> None:
         """The request has ended by `error`; the statistics are told, unless they know."""
-        if self._reported:
+        if not self._end(failed=True):
             return
         if isinstance(error, DispatchError):
             fault = Fault(kind=error.kind, message=error.message)
@@ -215,7 +272,6 @@ class Journey:
         else:
             # A cancellation, perhaps in a group.
             fault = Fault(kind=FaultClass.CLIENT_GONE, message="the caller went away")
-        self._reported = True
         self._tell(None, fault, last=True)
 
     def _tell(self, attempt: Attempt | None, fault: Fault | None, *, last: bool) -> None:
@@ -245,10 +301,27 @@ class Journey:
         free = self._free(fault)
         if not self.judge(attempt, fault):
             return False
-        return free or self.house.budget.withdraw(self.request.criticality, trio.current_time())
+        if not free:
+            budget, criticality = self.house.budget, self.request.criticality
+            self._withdrawn = budget.withdraw(criticality, trio.current_time())
+        return free or self._withdrawn
+
+    def answered(self, attempt: Attempt) -> None:
+        """`attempt` has brought the answer, or its first content."""
+        self._learn(attempt, helped=True)
+
+    def _learn(self, attempt: Attempt, *, helped: bool) -> None:
+        """Tell the budget what came of a retry."""
+        if attempt is self._retry:
+            self._retry = None
+            self.house.budget.learn(self.request.criticality, helped, trio.current_time())
 
     def judge(self, attempt: Attempt, fault: Fault) -> bool:
         """Whether another attempt may help after `fault`; the next `attempt` takes it into account."""
+        if attempt is self._retry and self._free(fault):
+            # The next one is made on the same account.
+            self._withdrawn, self._retry = True, None
+        self._learn(attempt, helped=False)
         if fault.code != OVERSLEPT:
             self._last_fault = fault
         name = attempt.deployment.name
@@ -269,9 +342,11 @@ class Journey:
             self._fresh = True
             self._made -= 1
             return now < self.deadline
+        if not self.operation.repeatable(self.request, fault):
+            return False
         row = consequence(fault.kind, fault.status)
         delay = self._delay(fault, row)
-        again = self._may_repeat(name, fault, row.same, now + delay)
+        again = self._may_repeat(name, fault, row.same, now + delay) and not _untrusted(attempt.lease, row)
         if not (row.other or again or self._elsewhere(fault)):
             return False
         self._tried = (*self._tried, name)
@@ -279,7 +354,7 @@ class Journey:
             self._again, self._again_at = name, now + delay
             self._repeated.add(name)
         if fault.kind is FaultClass.CONTEXT_LENGTH:
-            self._larger_than = int(attempt.deployment.model.context)
+            self._larger_than = attempt.deployment.model.window
         return self._has_room() and now < self.deadline
 
     def _free(self, fault: Fault) -> bool:
@@ -333,9 +408,6 @@ class Journey:
 
     def reply(self, attempt: Attempt, completion: Completion) -> Reply:
         """The answer, with how it came about. `attempt` brought it, or the end of it."""
-        cost: Decimal | None = Decimal(0)
-        for record in self.records:
-            cost = None if cost is None or record.cost is None else cost + record.cost
         return Reply(
             completion=completion,
             request_id=self.request_id,
@@ -343,7 +415,7 @@ class Journey:
             deployment=attempt.deployment.name,
             model=attempt.deployment.model.name,
             attempts=self.attempts,
-            cost=cost,
+            cost=cost_of_attempts(self.records),
             seconds=trio.current_time() - self.begun,
             first_token=attempt.first_token,
             dropped=attempt.dropped,
@@ -352,11 +424,17 @@ class Journey:
 
     # --- going on after a break -------------------------------------------------------------
 
-    def change(self, request: Request, needs: frozenset[str]) -> None:
+    def change(self, request: Work, needs: frozenset[str]) -> None:
         """From now on it is `request` that is asked for, of deployments that can do `needs` besides."""
         self.request = request
-        self._facts = facts_of(request, self.house.long_context)
+        self.operation = operation_of(request)
+        self._facts = self.operation.facts(request, self.house.long_context)
         self._needs = self._facts.needs | needs
+
+
+def _untrusted(lease: Lease, row: Consequence) -> bool:
+    """Whether the deployment was on trial, and did not stand it: its circuit is open again, and stays so for seconds."""
+    return row.breaker is Health.FAILURE and (lease.probe or lease.desperate)
 
 
 def _internal(error: Exception) -> Fault:

@@ -78,16 +78,16 @@ class Bill:
         self._accepted = False
 
     def send(self) -> None:
-        """From now on the vendor may bill."""
+        """It was sent: the vendor may bill."""
         self.state = _SENT
-
-    def unsend(self) -> None:
-        """It turned out that nothing had been sent."""
-        self.state = _RESERVED
 
     def accept(self) -> None:
         """The vendor has taken the request on: whatever it says after that, it may bill the input at least."""
         self._accepted = True
+
+    def unpriced(self) -> None:
+        """What it costs cannot be known, and is never told as nothing."""
+        self._price = None
 
     def count(self, pieces: int, characters: int) -> None:
         """So much content has passed."""

@@ -1,15 +1,21 @@
-"""What an attempt costs: usage times price, in exact decimal dollars."""
+"""What an attempt costs: usage times price, in exact decimal dollars.
+
+A price with tiers is a cliff: the tier that a request's whole input reaches is the price of all its tokens, as vendors
+bill it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 from .canon import Usage
-from .config.schema import Price
+from .config.schema import Price, Rates
 
-__all__ = ["cost_of", "most_cost_of"]
+__all__ = ["cost_of", "most_cost_of", "rates_for"]
 
 _MILLION = Decimal(1_000_000)
+_THOUSAND = Decimal(1_000)
 
 
 def cost_of(usage: Usage, price: Price | None) -> Decimal | None:
@@ -20,6 +26,17 @@ def cost_of(usage: Usage, price: Price | None) -> Decimal | None:
     """
     if price is None:
         return None
+    rates = rates_for(price, usage.input_tokens) if price.tiers else price
+    cost = _tokens_at(usage, rates)
+    return cost if price.requests is None else cost + price.requests / _THOUSAND
+
+
+def rates_for(price: Price, input_tokens: int) -> Rates:
+    """What counts for a request with so many tokens of input."""
+    return next((tier for tier in reversed(price.tiers) if input_tokens > tier.above), price)
+
+
+def _tokens_at(usage: Usage, price: Rates) -> Decimal:
     if not (
         usage.cache_read_tokens
         or usage.cache_write_tokens
@@ -54,11 +71,24 @@ def most_cost_of(usage: Usage, price: Price | None) -> Decimal:
     """The most that so many tokens can cost, of whatever kind they turn out to be; 0 if the price is not known."""
     if price is None:
         return Decimal(0)
-    inputs = (price.input, price.cache_read, price.cache_write, price.cache_write_1h, price.audio_input)
-    outputs = (price.output, price.reasoning, price.audio_output)
-    dearest_input = max([each for each in inputs if each is not None])
-    dearest_output = max([each for each in outputs if each is not None])
-    return (dearest_input * usage.input_tokens + dearest_output * usage.output_tokens) / _MILLION
+    # All that it may come to: a long input need not be the dearest.
+    reached = [price, *(tier for tier in price.tiers if usage.input_tokens > tier.above)]
+    dearest_input = max(_present(rate for each in reached for rate in _inputs(each)))
+    dearest_output = max(_present(rate for each in reached for rate in _outputs(each)))
+    cost = (dearest_input * usage.input_tokens + dearest_output * usage.output_tokens) / _MILLION
+    return cost if price.requests is None else cost + price.requests / _THOUSAND
+
+
+def _inputs(rates: Rates) -> tuple[Decimal | None, ...]:
+    return rates.input, rates.cache_read, rates.cache_write, rates.cache_write_1h, rates.audio_input
+
+
+def _outputs(rates: Rates) -> tuple[Decimal | None, ...]:
+    return rates.output, rates.reasoning, rates.audio_output
+
+
+def _present(rates: Iterable[Decimal | None]) -> Iterator[Decimal]:
+    return (rate for rate in rates if rate is not None)
 
 
 def _charge(tokens: int, price: Decimal, kinds: tuple[tuple[int, Decimal | None], ...]) -> Decimal:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 
 from msgspec import Struct
 
 from .canon import Completion, ToolCall, Usage
+from .vectors import Embeddings
 
-__all__ = ["AttemptRecord", "Reply"]
+__all__ = ["AttemptRecord", "Delivery", "EmbeddingsReply", "Reply", "cost_of_attempts"]
 
 
 class AttemptRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -34,10 +36,19 @@ class AttemptRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """It lost a race against a hedge, or as one, and was cancelled."""
 
 
-class Reply(Struct, frozen=True, kw_only=True):
-    """An answer. `cost` covers every attempt that was made for it; None if any part of it is not known."""
+def cost_of_attempts(attempts: Iterable[AttemptRecord]) -> Decimal | None:
+    """What they cost together, in dollars; None if any part of it is not known."""
+    cost = Decimal(0)
+    for attempt in attempts:
+        if attempt.cost is None:
+            return None
+        cost += attempt.cost
+    return cost
 
-    completion: Completion
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """How an answer came about. `cost` covers every attempt that was made for it; None if any part of it is not known."""
+
     request_id: str
     vendor: str
     deployment: str
@@ -46,11 +57,33 @@ class Reply(Struct, frozen=True, kw_only=True):
     attempts: tuple[AttemptRecord, ...]
     cost: Decimal | None
     seconds: float
-    first_token: float | None = None
     dropped: tuple[str, ...] = ()
     """Wishes that the vendor's interface cannot express and that were left out (`on_unsupported = "drop"`)."""
     panic: bool = False
     """Nobody in good health was left: it was served by a deployment whose circuit was open."""
+
+
+class EmbeddingsReply(Delivery, frozen=True, kw_only=True):
+    """The vectors. Where the request was sent in several calls `vendor` and `deployment` are those of the first."""
+
+    embeddings: Embeddings
+
+    @property
+    def vectors(self) -> list[list[float]]:
+        """One list of numbers for each input, in their order. Made anew at each call."""
+        return self.embeddings.floats()
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the vendors reported, summed; None if any of the calls came without."""
+        return self.embeddings.usage
+
+
+class Reply(Delivery, frozen=True, kw_only=True):
+    """An answer."""
+
+    completion: Completion
+    first_token: float | None = None
 
     @property
     def text(self) -> str:

@@ -6,23 +6,41 @@ budget means failing now instead of waiting. What is deposited or withdrawn is f
 so a quiet hour saves up nothing for the next outage, and a small reserve keeps retries possible at low traffic
 (Finagle's RetryBudget; the tenth of the traffic is the figure of the SRE book, "Handling Overload").
 
-Bound. Within any `life` seconds at most `floor * life + share * requests` retries. So over a long time upstream
-attempts stay under `requests * (1 + share) + floor * seconds`.
+What makes an outage worse are the retries that come to nothing. One that brought an answer replaced a request that had
+failed; so while more of them help than come to nothing, only the latter are counted (botocore's standard mode gives
+back what a successful retry cost, to the same end). That is needed because models fail late: when one of two vendors
+times out after half a minute, half a minute's requests are under way there and want the other vendor, all of them
+rightly, which is far more than a tenth. As long as nobody knows whether retries help, each counts when it is sent.
+
+`life` is a minute for the same reason: the first of them have to last until the first answer shows that they help, and
+a tenth of a minute's traffic is six seconds' worth. Finagle's ten seconds are for calls that answer in milliseconds.
+
+Bound. Within any `life` seconds at most `floor * life + share * requests` retries come to nothing, besides those that
+were under way when they ceased to help. Where none helps there is no "besides", and upstream attempts stay under
+`requests * (1 + share) + floor * seconds`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from msgspec import Struct
 
 from .window import RollingWindow
 
+LIFE: Final = 60.0
+"""Seconds for which deposits and withdrawals are remembered if nothing else is said."""
+_ROUNDING: Final = 1e-9
+"""For shares such as 0.3, whose tenfold falls short of 3."""
+
 
 class BudgetStatistics(Struct, frozen=True):
-    """What was deposited and withdrawn within the budget's memory, and how many retries are left."""
+    """What was deposited and withdrawn within the budget's memory, what came of it, and how many retries are left."""
 
     balance: float
     deposits: int
     withdrawals: int
+    helped: int
+    in_vain: int
 
 
 class RetryBudget:
@@ -30,13 +48,13 @@ class RetryBudget:
 
     __slots__ = ("_window", "floor", "life", "share")
 
-    def __init__(self, share: float = 0.1, floor: float = 1.0, life: float = 10.0) -> None:
+    def __init__(self, share: float = 0.1, floor: float = 1.0, life: float = LIFE) -> None:
         if share < 0 or floor < 0:
             raise ValueError(f"a retry budget cannot be negative, got share={share}, floor={floor}")
         self.share = share
         self.floor = floor
         self.life = life
-        self._window = RollingWindow(life, 10, ("deposits", "withdrawals"))
+        self._window = RollingWindow(life, 10, ("deposits", "withdrawals", "helped", "in_vain"))
 
     def deposit(self, now: float) -> None:
         """One request was accepted. Its retries do not deposit."""
@@ -44,25 +62,30 @@ class RetryBudget:
 
     def withdraw(self, now: float) -> bool:
         """Spend one retry; False, and nothing spent, if there is none. Hedges spend here too."""
-        # The tolerance is for shares such as 0.3, whose tenfold falls short of 3 by rounding.
-        if self.balance(now) < 1.0 - 1e-9:
+        if self.balance(now) < 1.0 - _ROUNDING:
             return False
         self._window.add("withdrawals", now)
         return True
 
+    def learn(self, helped: bool, now: float) -> None:
+        """A retry that was withdrawn has brought an answer, or the beginning of one (`helped`), or has failed. To be told
+        once of each; not of one whose caller left, nor of hedges, which replace nothing that had failed."""
+        self._window.add("helped" if helped else "in_vain", now)
+
     def balance(self, now: float) -> float:
-        """Retries left at `now`. Below zero when the deposits that paid for recent retries are already forgotten."""
-        window = self._window
-        earned = self.floor * self.life + self.share * window.count("deposits", now)
-        return earned - window.count("withdrawals", now)
+        """Retries left at `now`. Below zero when the deposits that paid for recent retries are already forgotten, or when
+        retries have ceased to help."""
+        return self.statistics(now).balance
 
     def statistics(self, now: float) -> BudgetStatistics:
-        window = self._window
-        return BudgetStatistics(
-            balance=self.balance(now),
-            deposits=window.count("deposits", now),
-            withdrawals=window.count("withdrawals", now),
-        )
+        return _balanced(self._window.counts(now), self.floor * self.life, self.share)
+
+
+def _balanced(counts: Mapping[str, int], reserve: float, share: float) -> BudgetStatistics:
+    deposits, withdrawals = counts["deposits"], counts["withdrawals"]
+    helped, in_vain = counts["helped"], counts["in_vain"]
+    spent = in_vain if helped > in_vain else withdrawals
+    return BudgetStatistics(reserve + share * deposits - spent, deposits, withdrawals, helped, in_vain)
 
 
 class ClassedBudget:
@@ -74,7 +97,7 @@ class ClassedBudget:
     __slots__ = ("_classes", "_floor", "_share")
 
     def __init__(
-        self, classes: Iterable[str], share: float = 0.1, floor: float = 1.0, life: float = 10.0
+        self, classes: Iterable[str], share: float = 0.1, floor: float = 1.0, life: float = LIFE
     ) -> None:
         self._share = share
         self._floor = floor * life
@@ -90,14 +113,22 @@ class ClassedBudget:
 
     def withdraw(self, name: str, now: float) -> bool:
         """Spend one retry of both; False, and nothing spent, if either has none."""
-        return self._whole(now).balance >= 1.0 - 1e-9 and self._classes[name].withdraw(now)
+        return self._whole(now).balance >= 1.0 - _ROUNDING and self._classes[name].withdraw(now)
+
+    def learn(self, name: str, helped: bool, now: float) -> None:
+        """What came of a retry of the class; see `RetryBudget.learn`."""
+        self._classes[name].learn(helped, now)
 
     def _whole(self, now: float) -> BudgetStatistics:
         """The budget for all together: nothing is counted twice for it, since retries are rarer than requests."""
         classes = [budget.statistics(now) for budget in self._classes.values()]
-        deposits = sum([each.deposits for each in classes])
-        withdrawals = sum([each.withdrawals for each in classes])
-        return BudgetStatistics(self._floor + self._share * deposits - withdrawals, deposits, withdrawals)
+        counts = {
+            "deposits": sum([each.deposits for each in classes]),
+            "withdrawals": sum([each.withdrawals for each in classes]),
+            "helped": sum([each.helped for each in classes]),
+            "in_vain": sum([each.in_vain for each in classes]),
+        }
+        return _balanced(counts, self._floor, self._share)
 
     def statistics(self, now: float) -> dict[str, BudgetStatistics]:
         """By class; the one for all together under an empty name."""

@@ -162,8 +162,14 @@ class FairQueue(Generic[T]):
         return last
 
     def peek(self, now: float, skip: Callable[[T], bool] | None = None) -> Entry[T] | None:
-        """What `pop` would take."""
-        return self._find(now, skip)[0]
+        """What `pop` would take. Whose turn it is stays as it was: a look is no turn. O(tenants waiting)."""
+        self._sweep(now)
+        turns = [(tenant, line, line.credit, line.on_turn) for tenant, line in self._ring.items()]
+        found, _ = self._find(now, skip)
+        for tenant, line, credit, on_turn in turns:
+            line.credit, line.on_turn = credit, on_turn
+            self._ring.move_to_end(tenant)
+        return found
 
     def pop(self, now: float, skip: Callable[[T], bool] | None = None) -> Entry[T] | None:
         """Take the next one, past those that `skip` says cannot be served now.
@@ -268,7 +274,7 @@ class FairQueue(Generic[T]):
     # --- whose turn it is -----------------------------------------------------------------------
 
     def _find(self, now: float, skip: Callable[[T], bool] | None) -> tuple[Entry[T] | None, _Passed[T]]:
-        """The next to be served, and those that are passed over for it. May end turns, which is all it changes."""
+        """The next to be served, and those that are passed over for it. Turns begin and end on the way."""
         self._sweep(now)
         passed: _Passed[T] = {}
         while True:

@@ -1,5 +1,5 @@
-"""The command line: `llm-dispatcher serve`, `check`, `chat`, `models`, `vendors`, `status`, `order`, `faults`,
-`simulate-vendor`.
+"""The command line: `llm-dispatcher serve`, `check`, `chat`, `models`, `vendors`, `features`, `status`, `order`, `faults`,
+`simulate-vendor`, `bench`.
 
 One file per command. Nothing heavy is imported before a command needs it, so that `--help` and shell
 completion answer at once.
@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import click
 
+from .bench import bench
 from .chat import chat
 from .check import check
 from .faults import faults
+from .features import features
 from .models import models
 from .order import order
 from .serve import serve
@@ -67,6 +69,10 @@ def main() -> None:
       llm-dispatcher order isolate openai/gpt-4o
 
     \b
+    See what it does under load, and when vendors fail:
+      llm-dispatcher bench
+
+    \b
     With your own configuration:
       llm-dispatcher check dispatcher.toml
       llm-dispatcher serve --config dispatcher.toml
@@ -76,5 +82,17 @@ def main() -> None:
     """
 
 
-for _command in (serve, check, chat, models, vendors, status, order, faults, simulate_vendor):
+for _command in (
+    serve,
+    check,
+    chat,
+    models,
+    vendors,
+    features,
+    status,
+    order,
+    faults,
+    simulate_vendor,
+    bench,
+):
     main.add_command(_command)

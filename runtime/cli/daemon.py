@@ -33,7 +33,7 @@ def url_option(command: F) -> F:
         show_default=True,
         envvar="LLM_DISPATCHER_URL",
         show_envvar=True,
-        help="Where the daemon is.",
+        help="Where the daemon is; for a unix socket unix:/its/path.",
     )(command)
 
 
@@ -41,15 +41,14 @@ async def exchange(url: str, path: str, body: Any = None) -> dict[str, Any]:
     """What the daemon at `url` answers to a GET of `path`, or to a POST of `body`. Raises `NoAnswer`."""
     import httpx
 
-    from ..wire.client import TrioTransport
+    from ..wire.client import TrioTransport, dial_unix
 
     base = url.rstrip("/").removesuffix("/v1")
+    over = TrioTransport(dial=dial_unix(url.removeprefix("unix:")) if url.startswith("unix:") else None)
+    where = ("http://localhost" if url.startswith("unix:") else base) + path
     try:
-        async with httpx.AsyncClient(transport=TrioTransport(), timeout=_PATIENCE) as client:
-            if body is None:
-                response = await client.get(base + path)
-            else:
-                response = await client.post(base + path, json=body)
+        async with httpx.AsyncClient(transport=over, timeout=_PATIENCE) as client:
+            response = await (client.get(where) if body is None else client.post(where, json=body))
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, ValueError) as error:
         raise NoAnswer(f"{url!r} is no address: {error}; write it like http://127.0.0.1:4000", 2) from None
     except httpx.ReadTimeout:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 
 import click
 
@@ -56,25 +55,17 @@ def serve(
     with without("pygments", "rich"):
         from ..config import ConfigError, load
         from ..workers.count import worker_count
+        from ..workers.sockets import address_of
 
         try:
             loaded = load(config_path)
         except ConfigError as error:
             fail_config(error)
+        address = address_of(loaded.config.server, host, port)
         count = worker_count(loaded, workers)
         # A parent has no need of all that serves requests.
         if count == 1:
             from ..daemon import run
         else:
             from ..workers.parent import run_with
-
-            run = partial(run_with, workers=count)
-    server = loaded.config.server
-    sys.exit(
-        run(
-            loaded,
-            host=host or server.host,
-            port=server.port if port is None else port,
-            log_level=log_level,
-        )
-    )
+    sys.exit(run(loaded, address, log_level) if count == 1 else run_with(loaded, address, count, log_level))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["vendors"]
 
-_WIDE = 160
+_WIDE = 200
+_DEFAULT = re.compile(r"\$\{\w+:-([\w-]+)\}")
+_ADDRESS = 50
 
 
 @click.command(short_help="List the vendors that are known by name.")
@@ -23,7 +26,8 @@ def vendors(name: str | None, as_json: bool) -> None:
     """List the vendors that are known by name: a configuration needs to say nothing but their models.
 
     With NAME it prints a table of that vendor, ready for a dispatcher.toml; what is filled in stands in it as
-    comments. Other vendors work too: most speak OpenAI's format, and need a `base_url` and a key.
+    comments. Other vendors work too: most speak OpenAI's format, and need a `base_url` and a key. So does a program on this
+    machine: see `program` in the annotated dispatcher.toml.
 
     \b
     Examples:
@@ -45,7 +49,7 @@ def vendors(name: str | None, as_json: bool) -> None:
         told = {each: _told(entry) for each, entry in known.items() if name in (None, each)}
         click.echo(json.format(json.encode(told if name is None else told[name]), indent=2))
     elif name is not None:
-        click.echo("\n".join([*_remarks(known[name]), *_table(name, known[name])]))
+        click.echo("\n".join([*_remarks(known[name]), *_prices(known[name]), *_table(name, known[name])]))
     else:
         _print(dict(known))
 
@@ -62,11 +66,14 @@ def _print(known: dict[str, Entry]) -> None:
 
     table = Table(title="Vendors that are known by name", title_justify="left", title_style="bold")
     for column in ("name", "vendor", "dialect", "address", "key", "differs"):
-        table.add_column(column, overflow="fold")
+        # Some addresses hold much that is the customer's own, and would take the room of all the rest.
+        table.add_column(column, overflow="fold", max_width=_ADDRESS if column == "address" else None)
     for name, entry in known.items():
         differs = ", ".join(f"{option} = {_toml(value)}" for option, value in entry.options.items())
         keys = " or ".join(entry.keys) + (" (optional)" if entry.optional else "")
-        cells = (name, entry.title, entry.dialect, entry.base_url, keys, differs)
+        # What stands in a variable if nobody says otherwise.
+        address = _DEFAULT.sub(r"\1", entry.base_url)
+        cells = (name, entry.title, entry.dialect, address, keys, differs)
         # Text and not str: a list in square brackets is a list, not a style.
         table.add_row(*(Text(cell) for cell in cells))
     # Without a terminal rich would fold the table into 80 columns.
@@ -81,6 +88,28 @@ def _remarks(entry: Entry) -> Iterator[str]:
     where = f", made at {entry.console}" if entry.console else ""
     yield f"# Key: {keys}{' (if the server wants one)' if entry.optional else ''}{where}"
     yield f"# Its interface: {entry.docs}"
+
+
+def _prices(entry: Entry) -> Iterator[str]:
+    """What its models cost, as far as that is published."""
+    from ..config.price_list import PACKAGE, Unavailable, read_price_list
+    from ..config.pricing import today
+
+    try:
+        prices = read_price_list()
+    except Unavailable as absence:
+        yield f"# Prices are not known: {absence}"
+        return
+    provider = entry.prices or prices.whose(entry.base_url)
+    day = today()
+    known = None if provider is None else prices.find(provider, entry.model, day)
+    if known is None or known.price is None:
+        yield f"# Prices: {PACKAGE} {prices.version} knows none of {entry.model}; write yours, or costs are unknown"
+        return
+    price = known.price
+    longer = f"; more from {price.tiers[0].above:,} tokens of input on" if price.tiers else ""
+    yield f"# Prices: {entry.model} costs ${price.input:f} in, ${price.output:f} out per million tokens{longer}"
+    yield f"# (as published: {PACKAGE} {prices.version}, {known.provider}/{known.model}, {day})"
 
 
 def _table(name: str, entry: Entry) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The configuration: `dispatcher.toml` (or YAML, JSON, or a dict) as checked, frozen structs.
 
 One file per step: `sources` reads, `catalogue` fills in what is known of a vendor, `dotenv` and `interpolation` the
-environment, `shape` makes structs of it, `checks` finds what contradicts itself, `serving` decides which vendors are used, `explain`
+environment, `shape` makes structs of it, `pricing` adds what vendors publish (`price_list`), `checks` finds what contradicts itself, `serving` decides which vendors are used, `explain`
 shows the result to people. `schema` says what can be written; `default.toml` is the annotated example, and
 what is used when there is no other.
 """
@@ -21,6 +21,7 @@ from .checks import check
 from .dotenv import parse_dotenv
 from .interpolation import Missing, interpolate
 from .modes import BUILT_IN_MODES, modes
+from .pricing import priced
 from .problems import ConfigError, Problem
 from .schema import (
     Backoff,
@@ -34,6 +35,7 @@ from .schema import (
     Mode,
     Model,
     Price,
+    PriceTier,
     Retry,
     Route,
     Rule,
@@ -45,7 +47,17 @@ from .schema import (
     Vendor,
 )
 from .secrets import masked
-from .serving import Placement, Serving, Skipped, deployments, keys, placements, resolve, serving
+from .serving import (
+    NONE_MISSING,
+    Placement,
+    Serving,
+    Skipped,
+    deployments,
+    keys,
+    placements,
+    resolve,
+    serving,
+)
 from .shape import shape
 from .sources import read, read_text
 
@@ -67,6 +79,7 @@ __all__ = [
     "Model",
     "Placement",
     "Price",
+    "PriceTier",
     "Problem",
     "Retry",
     "Route",
@@ -106,6 +119,8 @@ class Loaded(Struct, frozen=True, kw_only=True):
     """The `.env` files that were read."""
     missing: Missing
     """Vendor -> field -> the unset variables that would have given it a key or an address."""
+    price_sources: Mapping[str, str] = {}
+    """`vendor/model` -> where its price comes from, in words, or why it is not known."""
 
     @property
     def packaged(self) -> bool:
@@ -145,10 +160,13 @@ def load(
     if filled.problems:
         raise ConfigError(filled.problems)
     config = shape(filled.values, str(file))
+    config, sources = priced(config, _served(config, filled.missing))
     problems = check(config, file=str(file), policies=policies, missing=filled.missing)
     if problems:
         raise ConfigError(problems)
-    return Loaded(config=config, file=file, env_files=env_files, missing=filled.missing)
+    return Loaded(
+        config=config, file=file, env_files=env_files, missing=filled.missing, price_sources=sources
+    )
 
 
 def load_mapping(values: Mapping[str, Any], *, policies: Collection[str] = tuple(POLICIES)) -> Config:
@@ -161,10 +179,15 @@ def load_mapping(values: Mapping[str, Any], *, policies: Collection[str] = tuple
     if problems:
         raise ConfigError(problems)
     config = shape(values, "")
+    config, _ = priced(config, _served(config))
     problems = check(config, policies=policies)
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def _served(config: Config, missing: Missing = NONE_MISSING) -> frozenset[str]:
+    return frozenset(vendor.name for vendor in serving(config, missing).vendors)
 
 
 def _choose(path: str | os.PathLike[str] | None, environ: Mapping[str, str], here: Path) -> Path:

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from msgspec import Struct, convert
 
+from .options import merged
 from .problems import Problem, nearest, spell
 from .sources import read
 
@@ -40,10 +41,14 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     console: str | None = None
     docs: str
     note: str | None = None
+    prices: str | None = None
+    key: str | None = None
 
     @property
     def api_key(self) -> str:
         """The key as a configuration would say it: `${A}`, or `${A:-${B}}` where either will do."""
+        if self.key is not None:
+            return self.key
         *others, last = self.keys
         text = f"${{{last}:-}}" if self.optional else f"${{{last}}}"
         for name in reversed(others):
@@ -132,6 +137,6 @@ def _filled(table: Mapping[Any, Any], literal: bool) -> Mapping[Any, Any]:
         ready.pop("api_key", None)
     own = table.get("options")
     if isinstance(own, Mapping):
-        ready["options"] = {**entry.options, **own}
+        ready["options"] = merged(entry.options, own)
         return {**ready, **{name: value for name, value in table.items() if name != "options"}}
     return {**ready, **table}

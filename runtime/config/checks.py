@@ -140,6 +140,13 @@ class _Names:
         self._deployments = {
             f"{vendor}/{model}" for vendor, models in self._vendors.items() for model in models
         }
+        self._embedding = {
+            (target, model.name)
+            for vendor in config.vendors
+            for model in vendor.models
+            if "embeddings" in model.operations
+            for target in (model.name, f"{vendor.name}/{model.name}")
+        }
         self._keys = {vendor.name: max(1, len(vendor.api_keys)) for vendor in config.vendors}
 
     def policy(self, steps: tuple[Step, ...], name: str) -> Iterator[Finding]:
@@ -151,6 +158,20 @@ class _Names:
         if not route.targets:
             yield Finding((*steps, "targets"), "is empty", "list at least one `vendor/model` or model")
         yield from self._targets((*steps, "targets"), route.targets)
+        yield from self._mixture(steps, route)
+
+    def _mixture(self, steps: tuple[Step, ...], route: Route) -> Iterator[Finding]:
+        """A route's embedding models are one, unless it says that any will do."""
+        targets = [target if isinstance(target, str) else target.to for target in route.targets]
+        named = {target.partition("#")[0] for target in targets}
+        models = sorted({model for target, model in self._embedding if target in named})
+        if len(models) > 1 and not route.mixed_embeddings:
+            message = f"{', '.join(models)} are different embedding models, whose vectors do not fit together"
+            remedy = (
+                "if they are one, give it one `name` at every vendor, and the vendor's word as `id`; "
+                "if any will do, say mixed_embeddings = true"
+            )
+            yield Finding((*steps, "targets"), message, remedy)
 
     def mode(self, steps: tuple[Step, ...], mode: Mode) -> Iterator[Finding]:
         if not _NAME.fullmatch(str(steps[-1])):

@@ -6,7 +6,7 @@ key is an error that names its path, and a test keeps the annotated `dispatcher.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
@@ -14,6 +14,7 @@ from ...actors.machines.overload import Criticality
 from .units import ByteCount, Seconds, TokenCount, Usd
 
 __all__ = [
+    "NO_OUTPUT_PRICE",
     "Backoff",
     "Breaker",
     "Capability",
@@ -26,12 +27,16 @@ __all__ = [
     "Logging",
     "Mode",
     "Model",
+    "OperationName",
     "Overload",
     "Price",
+    "PriceTier",
+    "Program",
     "Retry",
     "Route",
     "Rule",
     "Server",
+    "ServerTLS",
     "Simulation",
     "Streams",
     "Supervision",
@@ -47,7 +52,12 @@ Weight: TypeAlias = Annotated[float, Meta(ge=0)]
 Capability: TypeAlias = Literal["tools", "vision", "json", "reasoning", "seed", "logprobs", "prefill"]
 OnBreak: TypeAlias = Literal["error", "continue"]
 LimitModel: TypeAlias = Literal["openai", "azure", "anthropic", "gemini", "groq", "default"]
-Kind: TypeAlias = Literal["chat", "tools", "vision", "long_context", "json"]
+Kind: TypeAlias = Literal["chat", "tools", "vision", "long_context", "json", "embeddings"]
+OperationName: TypeAlias = Literal["chat", "completions", "embeddings"]
+
+
+_SPEAKING: Final = frozenset({"chat", "completions"})
+_TEXTS: Final = frozenset({"texts"})
 
 
 class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,8 +94,8 @@ class Limits(Table, frozen=True, kw_only=True):
     concurrent: TokenCount | None = None
     """Requests in flight at once."""
     adaptive: bool = True
-    """Whether that number also learns: lowered when the vendor is overloaded, raised again while all goes well, never above
-    `concurrent`."""
+    """Whether that number also learns: lowered when the vendor goes on refusing what is above it, raised again when it takes
+    more, never above `concurrent`. False in a vendor's table holds for its models too."""
     burst: Share = 0.1
     """How much of a minute's requests may start at once, 0 to 1; one always may. Of tokens a whole minute's may, and of
     dollars a whole hour's."""
@@ -99,17 +109,38 @@ class Limits(Table, frozen=True, kw_only=True):
     ramp_growth: Annotated[float, Meta(gt=1, le=100)] = 1.5
 
 
-class Price(Table, frozen=True, kw_only=True):
+NO_OUTPUT_PRICE: Final = Usd("0")
+"""The price of output where none is given: told by its identity from a zero that somebody wrote."""
+
+
+class Rates(Table, frozen=True, kw_only=True):
     """Dollars per million tokens, by kind. A kind without a price of its own costs what its sum costs."""
 
     input: Usd
-    output: Usd
+    output: Usd = NO_OUTPUT_PRICE
+    """May be left out of models that only make embeddings: nobody bills what comes out of those."""
     cache_read: Usd | None = None
     cache_write: Usd | None = None
     cache_write_1h: Usd | None = None
     reasoning: Usd | None = None
     audio_input: Usd | None = None
     audio_output: Usd | None = None
+
+
+class PriceTier(Rates, frozen=True, kw_only=True):
+    """What everything in a request costs whose input is larger: it replaces the whole price, kind by kind."""
+
+    above: TokenCount
+    """Tokens of input, cached ones included."""
+
+
+class Price(Rates, frozen=True, kw_only=True):
+    """What a model costs."""
+
+    requests: Usd | None = None
+    """Dollars per thousand requests, beside the tokens."""
+    tiers: list[PriceTier] = []
+    """Prices of long requests, the smallest `above` first."""
 
 
 class Model(Table, frozen=True, kw_only=True):
@@ -119,18 +150,33 @@ class Model(Table, frozen=True, kw_only=True):
     """What callers say. The same name at several vendors makes them alternatives."""
     id: str | None = None
     """What the vendor calls it (Azure: the deployment's name); `name` if absent."""
-    context: TokenCount = TokenCount(128_000)
-    """The context window in tokens."""
+    context: TokenCount | None = None
+    """The context window in tokens; of a model that makes embeddings, what its longest input may have. None: as the
+    published lists say, else 128k."""
+    operations: Annotated[frozenset[OperationName], Meta(min_length=1)] = frozenset({"chat"})
+    """What it does: `chat`, `embeddings`, `completions` (goes on with a bare text, in the vendor's own interface for that)."""
     max_output: TokenCount | None = None
     capabilities: frozenset[Capability] = frozenset({"tools", "vision", "json"})
     quality: Share = 0.5
     """How good its answers are, 0 to 1, in your judgement; `sophisticated` and `auto` go by it."""
     price: Price | None = None
-    """Unknown if absent: then the cost is reported as unknown, never as zero."""
+    """None: as the published lists say. Where they say nothing the cost is reported as unknown, never as zero."""
     limits: Limits = Limits()
     weight: Weight = 1.0
     options: dict[str, Any] = {}
     """Settings of the dialect for this model alone; they replace the vendor's of the same name."""
+
+    @property
+    def does(self) -> frozenset[str]:
+        """What requests may need of it: capabilities, operations, and `texts` where a bare text can be gone on with, be it
+        as a chat."""
+        texts = _TEXTS if self.operations & _SPEAKING else frozenset[str]()
+        return self.capabilities | self.operations | texts
+
+    @property
+    def window(self) -> int:
+        """The context window to reckon with."""
+        return 128_000 if self.context is None else int(self.context)
 
 
 class Faults(Table, frozen=True, kw_only=True):
@@ -161,6 +207,19 @@ class Simulation(Table, frozen=True, kw_only=True):
     """The same seed gives the same lengths, times and faults."""
 
 
+class Program(Table, frozen=True, kw_only=True):
+    """A program on this machine that is started for every request (dialect `program`). No shell reads the command."""
+
+    command: Annotated[list[str], Meta(min_length=1)]
+    """The program and its arguments; the program is looked for in PATH unless it is written with a `/`."""
+    at_once: Annotated[int, Meta(ge=1, le=1000)] = 4
+    """How many of it may run at the same time. Further requests wait in line."""
+    directory: str | None = None
+    """Where it runs. None: where the dispatcher does."""
+    environment: dict[str, str] = {}
+    """Variables for it, beside PATH, HOME and the like: it does not see ours, which hold the keys of other vendors."""
+
+
 class Vendor(Table, frozen=True, kw_only=True):
     """One vendor, or one account with it."""
 
@@ -181,19 +240,44 @@ class Vendor(Table, frozen=True, kw_only=True):
     limits: Limits = Limits()
     limit_model: LimitModel | None = None
     """How it counts against its limits. None: by the dialect and the address."""
+    prices: str | None = None
+    """Whose published prices are its own: a provider of genai-prices, or "none". None: by the catalogue and the address."""
     headers: dict[str, str] = {}
     proxy: str | None = None
-    """`http://[user:password@]host:port`."""
+    """`scheme://[user:password@]host:port` with the scheme http, https, socks5 or socks5h; `none`: no proxy. Absent: as the
+    environment says (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY)."""
     max_connections: Annotated[int, Meta(ge=1)] = 1000
+    """Open at once; with HTTP/2, requests under way at once."""
+    warm: Annotated[int, Meta(ge=0, le=1000)] = 0
+    """Connections kept open in readiness, those in use included, so that a request need not wait for a handshake."""
+    http2: bool = False
+    """Speak HTTP/2 where the vendor does: many requests share a connection. Wants the extra `http2`."""
     on_unsupported: Literal["strict", "drop"] = "strict"
     """What happens to a wish that the vendor's interface cannot express: refused, or dropped and named in
     the answer's `x-dispatch-dropped`."""
     on_disconnect: Literal["abort", "drain"] = "abort"
     """When a caller leaves: close the connection at once, or read on to the end, so that the bill is exact."""
+    passthrough: bool | str = False
+    """Whether the whole of its interface can be had below `/{name}/`, with its key, by whoever reaches the port; a text: below
+    `/{text}/`."""
     options: dict[str, Any] = {}
     """Settings of the dialect, such as Azure's `api_version`."""
+    program: Program | None = None
+    """A program on this machine instead of an address."""
     simulate: Simulation | None = None
     """A simulated vendor: no network, no key."""
+
+    @property
+    def passed_below(self) -> str | None:
+        """The first segment of the paths that are passed on to it; None if none are."""
+        if isinstance(self.passthrough, str):
+            return self.passthrough
+        return self.name if self.passthrough else None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is no address that is asked: it is simulated, or a program."""
+        return self.simulate is not None or self.program is not None
 
     def __repr__(self) -> str:
         """Without keys, headers and proxy: a representation ends in logs."""
@@ -216,6 +300,8 @@ class Route(Table, frozen=True, kw_only=True):
     targets: list[str | TargetTable]
     """In order of preference, each `vendor/model` or a model's name."""
     policy: str = "priority"
+    mixed_embeddings: bool = False
+    """Whether its targets may be different embedding models, whose vectors do not fit together. Without it that is refused."""
     hedge: bool = False
     """Whether a second vendor is asked when the first is slow; see `Hedging`."""
     midstream: OnBreak | None = None
@@ -336,6 +422,17 @@ class Overload(Table, frozen=True, kw_only=True):
     """The process's resident memory; if absent what its container, else the machine has."""
 
 
+class ServerTLS(Table, frozen=True, kw_only=True):
+    """TLS at the daemon's front door. The files are read anew within ten seconds when they change."""
+
+    certificate: str
+    """A PEM file: the daemon's own certificate, then those between it and the root."""
+    key: str | None = None
+    """A PEM file with its private key, without a passphrase; if absent, the key stands in the file of the certificate."""
+    client_ca: str | None = None
+    """A PEM file: only callers with a certificate of this authority are let in."""
+
+
 class Server(Table, frozen=True, kw_only=True):
     """The daemon's front door."""
 
@@ -343,6 +440,15 @@ class Server(Table, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65535)] = 4000
     workers: Annotated[int, Meta(ge=0, le=256)] = 0
     """Processes that serve. 1: this one alone; 0: one for each core, and one where only simulated vendors are served."""
+    unix_socket: Annotated[str, Meta(min_length=1)] | None = None
+    """The path of a unix socket to listen at, in place of `host` and `port`."""
+    unix_socket_mode: Annotated[str, Meta(pattern="^[0-7]{3,4}$")] = "660"
+    """Permissions of its file, as `chmod` takes them: who may write to it may connect."""
+    backlog: Annotated[int, Meta(ge=1)] = 4096
+    """Connections that the kernel keeps waiting until they are accepted; it lowers this to its own limit."""
+    reuse_port: bool = False
+    """Let other daemons listen at the same address and port (SO_REUSEPORT): the kernel spreads connections over them."""
+    tls: ServerTLS | None = None
     max_body: ByteCount = ByteCount(16 * 2**20)
     max_connections: Annotated[int, Meta(ge=1)] = 10_000
     """For a further one the longest idle connection is closed."""

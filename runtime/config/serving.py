@@ -12,6 +12,7 @@ from .interpolation import Missing
 from .schema import Config, Model, Vendor
 
 __all__ = [
+    "NONE_MISSING",
     "Placement",
     "Serving",
     "Skipped",
@@ -22,7 +23,7 @@ __all__ = [
     "serving",
 ]
 
-_NONE_MISSING: Final[Missing] = MappingProxyType({})
+NONE_MISSING: Final[Missing] = MappingProxyType({})
 
 
 class Skipped(Struct, frozen=True):
@@ -55,7 +56,7 @@ class Placement(Struct, frozen=True):
         return f"Placement({self.name!r})"
 
 
-def serving(config: Config, missing: Missing = _NONE_MISSING) -> Serving:
+def serving(config: Config, missing: Missing = NONE_MISSING) -> Serving:
     """Decide which vendors are served, by their `serve`.
 
     `missing` (see `Loaded`) says which variables would have given a vendor its key or address, so that
@@ -89,7 +90,7 @@ def _reason(vendor: Vendor, missing: Mapping[str, tuple[str, ...]]) -> str:
         wanted = missing.get("api_key") or missing.get("api_keys") or ()
         lacks.append("no key")
         remedies.append(_or(wanted) or "api_key")
-    if not vendor.base_url and vendor.simulate is None:
+    if not vendor.base_url and not vendor.is_here:
         lacks.append("no address")
         remedies.append(_or(missing.get("base_url", ())) or "base_url")
     return f"{' and '.join(lacks)}; set {' and '.join(remedies)}" if lacks else ""

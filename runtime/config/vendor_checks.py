@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
 
 from msgspec import Struct
 
+from .addresses import is_nearby, parts_of
 from .interpolation import Missing
 from .problems import Step, nearest
-from .schema import Config, Limits, Model, Price, Simulation, Timeouts, Vendor
+from .schema import NO_OUTPUT_PRICE, Config, Limits, Model, Price, Rates, Simulation, Timeouts, Vendor
 from .serving import keys
 
-__all__ = ["Finding", "timeout_findings", "vendor_findings"]
+__all__ = ["RESERVED", "Finding", "timeout_findings", "vendor_findings"]
 
+_PROGRAM: Final = "program"
 _KEYED: Final = frozenset(
-    {"openai", "openai-responses", "azure", "azure-responses", "anthropic", "google", "cohere"}
-)
+    {
+        "anthropic", "azure", "azure-responses", "bedrock", "cohere", "google", "openai", "openai-responses", "vertex",
+        "vertex-anthropic",
+    }
+)  # fmt: skip
 """Dialects whose vendors want a key. Who installs another dialect knows what it wants."""
-
-_OPEN_SUFFIXES: Final = (".local", ".internal", ".lan", ".localhost", ".home.arpa")
-"""Names that only mean something inside a network, where servers without keys are common."""
 
 _CREDENTIALS: Final = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key"})
 _FRAMING: Final = frozenset({"host", "content-length", "transfer-encoding", "connection"})
@@ -32,7 +33,12 @@ _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A token, RFC 9110 section 5.6.2."""
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 """RFC 9110 section 5.5: neither line breaks nor other control characters."""
+_PROXIES: Final = ("http", "https", "socks5", "socks5h")
 _KEY: Final = re.compile(r"[\x21-\x7e]+")
+_SEGMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")
+_VERSION: Final = re.compile(r"v[0-9]+[a-z0-9]*")
+RESERVED: Final = frozenset({"admin", "api", "health", "metrics", "openai", "ready"})
+"""First segments of paths that are the dispatcher's own, or may once be, besides versions (`v1`)."""
 _DEAREST: Final = 100_000
 _CHEAPEST: Final = 0.0001
 """Outside of these bounds, dollars per million tokens are more likely dollars per thousand or per token."""
@@ -62,17 +68,20 @@ def vendor_findings(config: Config, index: int, missing: Missing) -> Iterator[Fi
         remedy = "leave it out: deployments are called `vendor/model`"
         yield Finding((*steps, "name"), "a vendor's name has no `/`", remedy)
     yield from _dialect(steps, vendor)
+    yield from _passthrough(steps, vendor, config.vendors[:index])
     yield from _address(steps, vendor, missing)
     yield from _keys(steps, vendor)
     yield from _headers(steps, vendor)
     yield from _limits((*steps, "limits"), vendor.limits)
     yield from _budget(steps, vendor)
+    yield from _connections(steps, vendor)
     if vendor.proxy:
         yield from _proxy((*steps, "proxy"), vendor.proxy)
     if vendor.timeouts is not None:
         yield from timeout_findings((*steps, "timeouts"), vendor.timeouts)
     if vendor.simulate is not None:
         yield from _simulation((*steps, "simulate"), vendor.simulate)
+    yield from _program(steps, vendor)
     if not vendor.models and vendor.serve != "never":
         yield Finding(
             (*steps, "models"), "is empty", 'add `[[vendors.models]]` with a `name`, or serve = "never"'
@@ -91,30 +100,33 @@ def _dialect(steps: tuple[Step, ...], vendor: Vendor) -> Iterator[Finding]:
     yield Finding((*steps, "dialect"), f"no dialect is called {vendor.dialect!r}", remedy)
 
 
+def _passthrough(steps: tuple[Step, ...], vendor: Vendor, before: list[Vendor]) -> Iterator[Finding]:
+    segment, steps = vendor.passed_below, (*steps, "passthrough")
+    if segment is None:
+        return
+    example = f'name another path, such as passthrough = "{vendor.name}-direct"'
+    if not _SEGMENT.fullmatch(segment):
+        yield Finding(steps, f"/{segment}/ is no path that every client can ask for", example)
+    elif segment in RESERVED or _VERSION.fullmatch(segment):
+        yield Finding(steps, f"/{segment}/ is a path of the dispatcher's own", example)
+    elif any(other.passed_below == segment for other in before):
+        yield Finding(steps, f"another vendor is passed on to below /{segment}/ too", example)
+
+
 def _address(steps: tuple[Step, ...], vendor: Vendor, missing: Missing) -> Iterator[Finding]:
     steps = (*steps, "base_url")
     if not vendor.base_url:
         excused = vendor.serve == "never" or "base_url" in missing.get(vendor.name, {})
-        if vendor.simulate is None and not excused:
+        if not vendor.is_here and not excused:
             yield Finding(steps, "is missing", 'write it like "https://api.example.com/v1"')
         return
-    url = _url(vendor.base_url)
+    url = parts_of(vendor.base_url)
     if url is None or url.scheme not in ("http", "https") or not url.hostname:
         yield Finding(steps, "not an http or https address", 'write it like "https://api.example.com/v1"')
     elif url.username is not None or url.password is not None:
         yield Finding(steps, "holds a user or password", "use `api_key` or `headers`")
     elif url.query or url.fragment:
         yield Finding(steps, "holds a query or fragment", "end it with the path; see `options`")
-
-
-def _url(text: str) -> SplitResult | None:
-    """The parts of a URL, or None if it is none; a port is checked too."""
-    try:
-        url = urlsplit(text)
-        _ = url.port
-    except ValueError:
-        return None
-    return url if text.isascii() and re.fullmatch(r"[\x21-\x7e]+", text) else None
 
 
 def _keys(steps: tuple[Step, ...], vendor: Vendor) -> Iterator[Finding]:
@@ -145,14 +157,8 @@ def _needs_no_key(vendor: Vendor) -> bool:
         return True
     if any(name.lower() in _CREDENTIALS for name in vendor.headers):
         return True
-    url = _url(vendor.base_url)
-    host = (url.hostname or "") if url else ""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        # Without an address there is nothing to need a key; that problem is reported by itself.
-        return "." not in host or host.endswith(_OPEN_SUFFIXES)
-    return address.is_loopback or address.is_private or address.is_link_local
+    # Without an address there is nothing to need a key; that problem is reported by itself.
+    return is_nearby(vendor.base_url)
 
 
 def _headers(steps: tuple[Step, ...], vendor: Vendor) -> Iterator[Finding]:
@@ -168,10 +174,31 @@ def _headers(steps: tuple[Step, ...], vendor: Vendor) -> Iterator[Finding]:
 
 
 def _proxy(steps: tuple[Step, ...], proxy: str) -> Iterator[Finding]:
-    url = _url(proxy)
-    if url is None or url.scheme != "http" or not url.hostname or url.path not in ("", "/") or url.query:
-        remedy = 'write it like "http://user:password@proxy.example.com:3128"; TLS to vendors goes through it'
-        yield Finding(steps, "not the address of an http proxy", remedy)
+    if proxy == "none":
+        return
+    url = parts_of(proxy)
+    if (
+        url is None
+        or url.scheme not in _PROXIES
+        or not url.hostname
+        or url.path not in ("", "/")
+        or url.query
+    ):
+        remedy = (
+            'write it like "http://user:password@proxy.example.com:3128", with the scheme http, https, socks5 or socks5h, '
+            'or "none"'
+        )
+        yield Finding(steps, "not the address of a proxy", remedy)
+
+
+def _connections(steps: tuple[Step, ...], vendor: Vendor) -> Iterator[Finding]:
+    if vendor.warm > vendor.max_connections:
+        message = f"{vendor.warm} connections are more than `max_connections`, {vendor.max_connections}"
+        yield Finding((*steps, "warm"), message, "keep fewer warm, or allow more")
+    if vendor.http2 and find_spec("h2") is None:
+        yield Finding(
+            (*steps, "http2"), "the package h2 is not installed", "pip install 'llm-dispatcher[http2]'"
+        )
 
 
 def timeout_findings(steps: tuple[Step, ...], timeouts: Timeouts) -> Iterator[Finding]:
@@ -228,6 +255,31 @@ def _simulation(steps: tuple[Step, ...], simulate: Simulation) -> Iterator[Findi
         yield Finding((*steps, "reply_tokens"), "an answer has at least one token", "write a number above 0")
 
 
+def _program(steps: tuple[Step, ...], vendor: Vendor) -> Iterator[Finding]:
+    program = vendor.program
+    if program is None:
+        if vendor.dialect == _PROGRAM:
+            remedy = 'write it like program = { command = ["./answer"] }'
+            yield Finding((*steps, "program"), "is missing", remedy)
+        return
+    if vendor.dialect != _PROGRAM:
+        yield Finding(
+            (*steps, "dialect"),
+            f"a program does not speak {vendor.dialect!r}",
+            f'write dialect = "{_PROGRAM}"',
+        )
+    if vendor.base_url or vendor.simulate is not None:
+        yield Finding((*steps, "program"), "is given as well as an address or a simulation", "leave one out")
+    if not program.command[0]:
+        yield Finding((*steps, "program", "command", 0), "is empty", "name the program")
+    for number, argument in enumerate(program.command):
+        if "\0" in argument:
+            yield Finding((*steps, "program", "command", number), "holds a zero byte", "leave it out")
+    for name, value in program.environment.items():
+        if not name or "=" in name or "\0" in name + value:
+            yield Finding((*steps, "program", "environment", name), "is no variable", 'write NAME = "value"')
+
+
 def _model(steps: tuple[Step, ...], model: Model, before: list[Model]) -> Iterator[Finding]:
     if any(other.name == model.name for other in before):
         remedy = "leave one out; for several keys, use `api_keys`"
@@ -235,7 +287,9 @@ def _model(steps: tuple[Step, ...], model: Model, before: list[Model]) -> Iterat
     if model.id == "":
         yield Finding((*steps, "id"), "is empty", "leave it out if the vendor uses the same name")
     if model.context == 0:
-        yield Finding((*steps, "context"), "a context of 0 holds no request", "leave it out for 128k")
+        yield Finding(
+            (*steps, "context"), "a context of 0 holds no request", "leave it out if you do not know it"
+        )
     if model.max_output == 0:
         yield Finding(
             (*steps, "max_output"), "a limit of 0 leaves no room for an answer", "leave it out for none"
@@ -244,12 +298,32 @@ def _model(steps: tuple[Step, ...], model: Model, before: list[Model]) -> Iterat
         yield Finding((*steps, "weight"), "is not finite", "write a number such as 1.0")
     yield from _limits((*steps, "limits"), model.limits)
     if model.price is not None:
+        if model.operations != {"embeddings"}:
+            yield from _missing_output((*steps, "price"), model.price)
         yield from _price((*steps, "price"), model.price)
 
 
+def _missing_output(steps: tuple[Step, ...], price: Price) -> Iterator[Finding]:
+    places: list[tuple[tuple[Step, ...], Rates]] = [(steps, price)]
+    places += [((*steps, "tiers", number), tier) for number, tier in enumerate(price.tiers)]
+    for where, rates in places:
+        if rates.output is NO_OUTPUT_PRICE:
+            yield Finding((*where, "output"), "is missing", "add `output = ...`")
+
+
 def _price(steps: tuple[Step, ...], price: Price) -> Iterator[Finding]:
-    for name in price.__struct_fields__:
-        value = getattr(price, name)
+    yield from _rates(steps, price)
+    above = [tier.above for tier in price.tiers]
+    if above != sorted(set(above)):
+        remedy = "order them by `above`, the smallest first, each once"
+        yield Finding((*steps, "tiers"), "are out of order", remedy)
+    for number, tier in enumerate(price.tiers):
+        yield from _rates((*steps, "tiers", number), tier)
+
+
+def _rates(steps: tuple[Step, ...], rates: Rates) -> Iterator[Finding]:
+    for name in Rates.__struct_fields__:
+        value = getattr(rates, name)
         if value and not _CHEAPEST <= value <= _DEAREST:
             message = f"{value} dollars per million tokens cannot be meant"
             yield Finding((*steps, name), message, "write dollars per million tokens, such as 0.15")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from .base import Answer, Built, Decoder, Dialect, Target, Unsupported, VendorFault
+from .base import Answer, BatchLimits, Built, Decoder, Dialect, Target, Unsupported, VendorFault
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DIALECTS",
     "Answer",
+    "BatchLimits",
     "Built",
     "Decoder",
     "Dialect",
@@ -37,7 +38,12 @@ DIALECTS: Final[dict[str, str]] = {
     "azure-responses": "azure_responses:AzureResponses",
     "anthropic": "anthropic:Anthropic",
     "google": "google:Google",
+    "vertex": "vertex:Vertex",
+    "vertex-anthropic": "vertex_anthropic:VertexAnthropic",
     "cohere": "cohere:Cohere",
+    "bedrock": "bedrock:Bedrock",
+    "ollama": "ollama:Ollama",
+    "program": "program:Program",
 }
 """Name in the configuration -> module and class. Imported when first used."""
 

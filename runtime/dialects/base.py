@@ -19,8 +19,22 @@ import httpx
 from msgspec import Struct
 
 from ..canon import Completion, Event, Fault, Request
+from ..credentials.base import Credentials
+from ..vectors import Embed, Embeddings
 
-__all__ = ["Answer", "Built", "Decoder", "Dialect", "InvalidBody", "Target", "Unsupported", "VendorFault"]
+__all__ = [
+    "Answer",
+    "BatchLimits",
+    "Built",
+    "Decoder",
+    "Dialect",
+    "EmbeddingsHalf",
+    "InvalidBody",
+    "Target",
+    "TextsHalf",
+    "Unsupported",
+    "VendorFault",
+]
 
 
 class Unsupported(Exception):
@@ -63,6 +77,8 @@ class Target(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     options: Mapping[str, Any] = {}
     lenient: bool = False
+    operations: frozenset[str] = frozenset({"chat"})
+    """What the deployment does: `chat`, `completions`, `embeddings`."""
 
 
 class Built(Struct, frozen=True):
@@ -70,6 +86,8 @@ class Built(Struct, frozen=True):
 
     request: httpx.Request
     dropped: tuple[str, ...] = ()
+    by_call: bool = False
+    """Whether the answer will be the call of a function (see `by_call`)."""
 
 
 class Answer(Struct, frozen=True):
@@ -100,16 +118,68 @@ class Decoder(Protocol):
         """Whether the vendor's own terminal event has been seen: nothing more needs to be read."""
 
 
+class BatchLimits(Struct, frozen=True):
+    """The most that one call for embeddings may hold. `tokens` are of all inputs together; None: no bound is known."""
+
+    inputs: int
+    tokens: int | None = None
+
+
+class EmbeddingsHalf(ABC):
+    """How a deployment's embeddings are asked for. What its refusals mean is `Dialect.fault`'s business, as of chat."""
+
+    most: BatchLimits
+
+    @abstractmethod
+    def build(self, wanted: Embed, /) -> Built:
+        """The HTTP request for `wanted`, which keeps within `most`. Raises `Unsupported` unless the target is lenient."""
+
+    @abstractmethod
+    def embeddings(self, body: bytes, wanted: Embed, /) -> Embeddings:
+        """A buffered answer of status 200. Raises `VendorFault` if it is an error in disguise, or malformed. Whether the
+        vectors are those of `wanted` (their number, lengths and values) is checked elsewhere, for all dialects."""
+
+
+class TextsHalf(Protocol):
+    """How a deployment is asked to go on with a bare text (`Request.prompt`). The methods as those of `Dialect`."""
+
+    def build(self, request: Request, /, *, stream: bool) -> Built:
+        """See `Dialect.build`."""
+
+    def completion(self, body: bytes, /) -> Completion:
+        """See `Dialect.completion`."""
+
+    def decoder(self) -> Decoder:
+        """See `Dialect.decoder`."""
+
+
 class Dialect(ABC):
-    """One deployment's interface. See the module's docstring."""
+    """One deployment's interface: chat in its own methods, and a half for each further operation that it can say.
+
+    See the module's docstring. A subclass that can say more than chat names it in `operations`, and makes the halves
+    that `target.operations` asks for.
+    """
 
     name: ClassVar[str]
     """As written in the configuration: `dialect = "openai"`."""
     format: ClassVar[str]
-    """The wire format: `chat_completions`, `messages`, `responses`, `generate_content`, `cohere_chat`."""
+    """The wire format: `chat_completions`, `messages`, `responses`, `generate_content`, `cohere_chat`, `converse`, `ollama_chat`."""
+    operations: ClassVar[frozenset[str]] = frozenset({"chat"})
+    """What can be said in it."""
+    emulates: ClassVar[frozenset[str]] = frozenset()
+    """Names of `features` that the vendor's interface does not have, and that are had in another way; what is asked for
+    `by_call` needs no mention."""
+    embedder: EmbeddingsHalf | None = None
+    texts: TextsHalf | None = None
 
     def __init__(self, target: Target) -> None:
         """Raises `ValueError`, naming the option and the remedy, when `target` is not usable."""
+        unsaid = target.operations - self.operations
+        if unsaid:
+            raise ValueError(
+                f"the dialect {self.name!r} has no {', '.join(sorted(unsaid))} (wanted of {target.model!r}); "
+                f"it has {', '.join(sorted(self.operations))}"
+            )
         self.target = target
 
     @abstractmethod
@@ -123,6 +193,11 @@ class Dialect(ABC):
     @abstractmethod
     def decoder(self) -> Decoder:
         """A decoder for one streamed answer of status 200."""
+
+    def credentials(self) -> Credentials | None:
+        """What has to be put on every request at the way out; None where a key in a header is all. Called once for each
+        account, whose models share what it gives."""
+        return None
 
     @abstractmethod
     def fault(self, answer: Answer) -> Fault:

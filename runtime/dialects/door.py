@@ -27,6 +27,9 @@ class Door:
         merged.update(headers)
         merged.update({name.lower(): value for name, value in target.headers.items()})
         self.url = url
+        self._accept = (
+            _STREAM if "accept" not in headers else (b"accept", merged.pop("accept").encode("ascii"))
+        )
         self._headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in merged.items()]
 
     def request(self, body: bytes, *, stream: bool, more: Mapping[str, str] | None = None) -> httpx.Request:
@@ -34,7 +37,7 @@ class Door:
         replaced = {name.encode("ascii") for name in more} if more else ()
         headers = [
             *(self._headers if not more else [each for each in self._headers if each[0] not in replaced]),
-            _STREAM if stream else _PLAIN,
+            self._accept if stream else _PLAIN,
             (b"content-length", str(len(body)).encode()),
         ]
         if more:

@@ -1,4 +1,4 @@
-"""The endpoints about the house itself: what it serves, whether it is well, what it has done."""
+"""The endpoints about the house itself: whether it is well, what it has done."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..dispatcher import Dispatcher
 from ..workers.protocol import Portrait
 from .http import Exchange, Report, encode
 
-__all__ = ["health", "models", "portrait", "ready", "stats"]
+__all__ = ["health", "portrait", "ready", "stats"]
 
 
 async def health(_dispatcher: Dispatcher, exchange: Exchange) -> None:
@@ -25,20 +25,6 @@ async def ready(dispatcher: Dispatcher, exchange: Exchange) -> None:
         await exchange.answer(200, b'{"status":"ready"}')
     else:
         await exchange.answer(503, b'{"status":"not ready"}')
-
-
-async def models(dispatcher: Dispatcher, exchange: Exchange) -> None:
-    """`GET /v1/models`: every name that a request may give as its model."""
-    routing = dispatcher.routing
-    listed: list[dict[str, Any]] = []
-    for name, selection in {**routing.names, **routing.modes}.items():
-        vendors = sorted({candidate.vendor for candidate in selection.candidates})
-        if vendors:
-            owner = vendors[0] if len(vendors) == 1 else "llm-dispatcher"
-            listed.append(
-                {"id": name, "object": "model", "created": 0, "owned_by": owner, "vendors": vendors}
-            )
-    await exchange.answer(200, encode({"object": "list", "data": listed}))
 
 
 async def stats(dispatcher: Dispatcher, exchange: Exchange) -> None:

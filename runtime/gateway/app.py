@@ -1,4 +1,4 @@
-"""The ASGI application: from a path to an endpoint, from an exception to an answer.
+"""The ASGI application: it has an endpoint answer (`routes`), and makes an answer of an exception.
 
 It wants its dispatcher to be running: `Gateway(dispatcher)` inside the dispatcher's context. When the client
 leaves, the endpoint is cancelled, and with it the exchange with the vendor: by the server where it offers
@@ -7,9 +7,9 @@ that (`EXTENSION`), else by a task here that listens for the disconnection.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import trio
 
@@ -18,16 +18,26 @@ from ..dialects.base import InvalidBody
 from ..dispatcher import Dispatcher
 from ..errors import DispatchError
 from ..orders import OrderRefused
-from . import admin
 from .admission import Admission
-from .chat import chat_completions
-from .count_tokens import count_tokens
 from .failures import failure_of, headers_of
-from .http import BodyTooLarge, ClientGone, Exchange, Fellows, Receive, Report, Scope, Send, encode
-from .messages import messages
+from .http import (
+    BodyTooLarge,
+    ClientGone,
+    Exchange,
+    Fellows,
+    Headers,
+    Receive,
+    Report,
+    Scope,
+    Send,
+    Unserved,
+    encode,
+    request_id_of,
+)
 from .orders import orders
-from .responses import responses, stored_response
-from .styles import ANTHROPIC, OPENAI, Failure, Style, style_of_client
+from .passthrough import interface_at, pass_on, style_of_interface
+from .routes import ENDPOINTS, Endpoint, methods_of, style_of
+from .styles import Failure
 
 __all__ = ["EXTENSION", "Gateway"]
 
@@ -36,35 +46,8 @@ log = Log("llm_dispatcher.gateway")
 EXTENSION: Final = "llm_dispatcher.cancel_on_disconnect"
 """ASGI extension of a server that cancels the application when the client has left."""
 
-Endpoint: TypeAlias = Callable[[Dispatcher, Exchange], Awaitable[None]]
-
-ENDPOINTS: Final[dict[str, dict[str, Endpoint]]] = {
-    "/v1/chat/completions": {"POST": chat_completions},
-    "/v1/messages": {"POST": messages},
-    "/v1/messages/count_tokens": {"POST": count_tokens},
-    "/v1/responses": {"POST": responses},
-    "/v1/models": {"GET": admin.models},
-    "/v1/stats": {"GET": admin.stats},
-    "/v1/orders": {"POST": orders},
-    "/health": {"GET": admin.health},
-    "/ready": {"GET": admin.ready},
-}
-
 _NEVER_SHED: Final = frozenset({orders})
 """Endpoints that are answered in every overload: an order may be what ends it."""
-
-BELOW: Final[dict[str, dict[str, Endpoint]]] = {
-    "/v1/responses/": {"GET": stored_response, "POST": stored_response, "DELETE": stored_response},
-}
-"""Beginnings of paths whose rest is a name."""
-
-STYLES: Final[dict[str, Style]] = {
-    "/v1/chat/completions": OPENAI,
-    "/v1/responses": OPENAI,
-    "/v1/messages": ANTHROPIC,
-    "/v1/messages/count_tokens": ANTHROPIC,
-}
-"""Paths that belong to one interface; elsewhere a client is answered in the style of its own."""
 
 
 class Gateway:
@@ -88,15 +71,34 @@ class Gateway:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
             return
-        style = STYLES.get(scope["path"].rstrip("/")) or style_of_client(dict(scope["headers"]))
+        path, method = scope["path"], "GET" if scope["method"] == "HEAD" else scope["method"]
+        methods = methods_of(path)
+        interface = interface_at(self._dispatcher, path) if methods is None else None
+        if interface is not None:
+            methods, style = {scope["method"]: pass_on}, style_of_interface(interface)
+        else:
+            style = style_of(path, method, methods, dict(scope["headers"]))
         exchange = Exchange(
             scope, receive, send, self._dispatcher.new_request_id(), style, self.reports, self._fellows
         )
         with suppress(ClientGone):
-            await self._serve(scope, exchange)
+            await self._serve(scope, exchange, methods)
 
-    async def _serve(self, scope: Scope, exchange: Exchange) -> None:
-        endpoint = await self._find(scope, exchange)
+    def refusal(self, error: Unserved) -> tuple[Headers, bytes]:
+        """What a server answers where it cannot, or must not, let us: in the style of the interface that was called."""
+        path, headers = error.path, dict(error.headers)
+        style = style_of(path, "POST", methods_of(path), headers)
+        name = request_id_of(headers) or self._dispatcher.new_request_id()
+        failure = Failure(
+            status=error.status,
+            message=str(error),
+            code=error.code,
+            type="api_error" if error.status >= 500 else "invalid_request_error",
+        )
+        return [(each, name.encode()) for each in style.id_headers], encode(style.envelope(failure, name))
+
+    async def _serve(self, scope: Scope, exchange: Exchange, methods: Mapping[str, Endpoint] | None) -> None:
+        endpoint = await self._find(scope, exchange, methods)
         if endpoint is None:
             return
         if EXTENSION in scope.get("extensions", {}) or scope["method"] != "POST":
@@ -104,16 +106,17 @@ class Gateway:
             return
         await self._watched(endpoint, exchange)
 
-    async def _find(self, scope: Scope, exchange: Exchange) -> Endpoint | None:
-        """The endpoint for the path, or None after an answer that there is none."""
+    async def _find(
+        self, scope: Scope, exchange: Exchange, methods: Mapping[str, Endpoint] | None
+    ) -> Endpoint | None:
+        """The endpoint for the method, or None after an answer that there is none."""
         path = scope["path"]
-        methods = ENDPOINTS.get(path) or ENDPOINTS.get(path.rstrip("/")) or _below(path)
         if methods is None:
             known = ", ".join(ENDPOINTS)
             await _refuse(exchange, 404, f"there is nothing at {path}; there is {known}", "not_found")
             return None
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        endpoint = methods.get(method)
+        method = scope["method"]
+        endpoint = methods.get(method) or (methods.get("GET") if method == "HEAD" else None)
         if endpoint is None:
             allowed = ", ".join(methods)
             message = f"{path} takes {allowed}, not {scope['method']}"
@@ -150,7 +153,7 @@ class Gateway:
     async def _answer(self, endpoint: Endpoint, exchange: Exchange) -> None:
         """Run the endpoint, and turn what it raises into an answer if none has begun."""
         try:
-            if exchange.scope["method"] == "POST" and endpoint not in _NEVER_SHED:
+            if (exchange.scope["method"] == "POST" or endpoint is pass_on) and endpoint not in _NEVER_SHED:
                 self._admission.admit(exchange)
             await endpoint(self._dispatcher, exchange)
         except DispatchError as error:
@@ -175,10 +178,6 @@ class Gateway:
                 raise
             message = f"internal error ({type(error).__name__}); please report it with this request's id"
             await _refuse(exchange, 500, message, "internal_error", type="api_error")
-
-
-def _below(path: str) -> dict[str, Endpoint] | None:
-    return next((methods for beginning, methods in BELOW.items() if path.startswith(beginning)), None)
 
 
 async def _refuse(

@@ -14,13 +14,17 @@ from .dispatching import headers_of_reply, with_headers
 from .http import Exchange, encode
 from .streaming import deliver
 
-__all__ = ["chat_completions"]
+__all__ = ["chat", "chat_completions"]
 
 
 async def chat_completions(dispatcher: Dispatcher, exchange: Exchange) -> None:
     """Answer one chat request. Raises `InvalidBody` and `DispatchError` before the answer has begun."""
-    body = await exchange.body(int(dispatcher.config.server.max_body))
-    wanted = read(body)
+    await chat(dispatcher, exchange, None)
+
+
+async def chat(dispatcher: Dispatcher, exchange: Exchange, model: str | None) -> None:
+    """As `chat_completions`, of the `model` that the path names, if it names one."""
+    wanted = read(await exchange.body(int(dispatcher.config.server.max_body)), model)
     wanted = msgspec.structs.replace(wanted, request=with_headers(wanted.request, exchange))
     if wanted.stream:
         await _stream(dispatcher, exchange, wanted)

@@ -4,31 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Final, get_args
+from typing import Any, Final, TypeVar, get_args
 
 import msgspec
 
+from ..attempt import Attempt
 from ..canon import Midstream, Request
 from ..config.units import Seconds, decode
 from ..dialects.base import InvalidBody
-from ..reply import Reply
+from ..passing.passage import Passage
+from ..reply import Delivery, Reply
 from ..stream import EventStream
+from ..vectors import Embed
 from .http import Exchange, Headers
 
-__all__ = ["cost_comment", "headers_of_reply", "headers_of_stream", "with_headers"]
+__all__ = [
+    "cost_comment",
+    "cost_of_stream",
+    "headers_of_attempt",
+    "headers_of_reply",
+    "headers_of_stream",
+    "with_headers",
+]
 
 _PANIC: Final = (b"x-dispatch-panic", b"true")
 """Nobody in good health was left: served by a deployment whose circuit was open."""
 
 
-def with_headers(request: Request, exchange: Exchange) -> Request:
-    """What the body has no field for is said in headers: see `_HEADERS`. Raises `InvalidBody` for what none can read."""
+W = TypeVar("W", Request, Embed, Passage)
+
+
+def with_headers(request: W, exchange: Exchange) -> W:
+    """What the body has no field for is said in headers: see `_HEADERS`. Raises `InvalidBody` for what none can read.
+
+    What makes no sense of such a request (`x-dispatch-midstream` of embeddings) is passed over.
+    """
     changes: dict[str, Any] = {}
     if exchange.criticality != request.criticality:
         changes["criticality"] = exchange.criticality
     for header, name, reader in _HEADERS:
         value = exchange.header(header)
-        if value is not None:
+        if value is not None and name in request.__struct_fields__:
             changes[name] = reader(value)
     return msgspec.structs.replace(request, **changes) if changes else request
 
@@ -61,10 +77,10 @@ _HEADERS: Final[tuple[tuple[bytes, str, Callable[[str], Any]], ...]] = (
     (b"x-dispatch-midstream", "midstream", _midstream),
     (b"x-dispatch-hedge", "hedge", _hedge),
 )
-"""Headers that say what the body has no field for, the field of `Request` that each sets, and how it is read."""
+"""Headers that say what the body has no field for, the field of the request that each sets, and how it is read."""
 
 
-def headers_of_reply(reply: Reply) -> Headers:
+def headers_of_reply(reply: Delivery) -> Headers:
     """Who answered, how it came about, and what it cost."""
     return [
         *_headers(
@@ -72,6 +88,15 @@ def headers_of_reply(reply: Reply) -> Headers:
         ),
         (b"x-dispatch-cost", _dollars(reply.cost)),
     ]
+
+
+def headers_of_attempt(attempt: Attempt, ended: int) -> Headers:
+    """As `headers_of_stream`, by the attempt that answers; `ended`: those that have come to their end."""
+    deployment = attempt.deployment
+    made = ended + (not attempt.settled)
+    return _headers(
+        deployment.vendor, deployment.name, deployment.model.name, made, (), attempt.lease.desperate
+    )
 
 
 def headers_of_stream(events: EventStream) -> Headers:
@@ -87,9 +112,14 @@ def headers_of_stream(events: EventStream) -> Headers:
     )
 
 
+def cost_of_stream(reply: Reply | None) -> str:
+    """What a stream cost, in dollars, or `unknown`."""
+    return _dollars(None if reply is None else reply.cost).decode()
+
+
 def cost_comment(reply: Reply | None) -> bytes:
     """What a stream cost, as a comment within it: when its headers were sent nobody knew."""
-    return b": x-dispatch-cost " + _dollars(None if reply is None else reply.cost) + b"\n\n"
+    return f": x-dispatch-cost {cost_of_stream(reply)}\n\n".encode()
 
 
 def _headers(

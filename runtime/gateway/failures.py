@@ -21,6 +21,7 @@ def failure_of(error: DispatchError) -> Failure:
         type=error.type,
         param=error.param,
         kind=error.kind,
+        retry_after=error.retry_after,
         record={
             "class": error.kind.value,
             "blame": error.blame.value,

@@ -24,7 +24,9 @@ __all__ = [
     "Report",
     "Scope",
     "Send",
+    "Unserved",
     "encode",
+    "request_id_of",
 ]
 
 Scope: TypeAlias = Mapping[str, Any]
@@ -39,6 +41,21 @@ FAREWELL: Final = "llm_dispatcher.farewell"
 """ASGI extension of a server that has a last word for streams which it must end (`wire.server_cycle`)."""
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:\-]{1,128}")
+
+
+class Unserved(Protocol):
+    """A request that the server answers itself; `str` of it says why."""
+
+    status: int
+    code: str
+    path: str
+    headers: list[tuple[bytes, bytes]]
+
+
+def request_id_of(headers: Mapping[bytes, bytes]) -> str | None:
+    """The name that the client has given its request, if it is one."""
+    given = headers.get(b"x-request-id", b"")
+    return given.decode() if _REQUEST_ID.fullmatch(given) else None
 
 
 class ClientGone(Exception):
@@ -77,8 +94,7 @@ class Exchange:
         self.fellows = fellows
         self.receive = receive
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        given = self.headers.get(b"x-request-id", b"")
-        self.request_id = given.decode() if _REQUEST_ID.fullmatch(given) else request_id
+        self.request_id = request_id_of(self.headers) or request_id
         self.style = style
         self.started = False
         self.criticality: Criticality = "critical"

@@ -50,7 +50,8 @@ def _admit(exchange: Exchange, allowed: str) -> None:
             status=403,
             code="orders_forbidden",
         )
-    if allowed != "any" and not _is_local(exchange.scope.get("client")):
+    scope = exchange.scope
+    if allowed != "any" and not _is_local(scope.get("client"), scope.get("server")):
         raise OrderRefused(
             'orders are taken from this machine only; give them there, or set server.orders = "any"',
             status=403,
@@ -58,8 +59,11 @@ def _admit(exchange: Exchange, allowed: str) -> None:
         )
 
 
-def _is_local(client: Any) -> bool:
-    """Whether the peer, an ASGI `client`, is this machine. One that is not known is not."""
+def _is_local(client: Any, server: Any) -> bool:
+    """Whether the peer, an ASGI `client`, is this machine. One that is not known is not, unless the `server`'s address is a
+    unix socket's, which has no port."""
+    if client is None and server is not None and server[1] is None:
+        return True
     try:
         address = ipaddress.ip_address(str(client[0]).partition("%")[0])
     except (TypeError, IndexError, ValueError):

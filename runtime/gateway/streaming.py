@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import trio
 
 from ..canon import Event
 from ..errors import DispatchError
+from ..reply import Reply
 from ..stream import EventStream
 from .dispatching import cost_comment, headers_of_stream
 from .failures import failure_of, stopping
@@ -15,10 +17,7 @@ from .http import Exchange, Headers
 
 __all__ = ["StreamWriter", "deliver"]
 
-_HEADERS: Final[Headers] = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-]
+_EVENTS: Final = b"text/event-stream; charset=utf-8"
 _LAST_WORDS: Final = 0.2
 """Seconds after a request's deadline that its error may take to be written."""
 _MOST_AT_ONCE: Final = 32_768
@@ -38,14 +37,25 @@ class StreamWriter(Protocol):
         """The proper end."""
 
 
-async def deliver(events: EventStream, writer: StreamWriter, exchange: Exchange) -> None:
-    """Send the whole of `events`, which has its first content. A failure from here on can only be an event."""
+async def deliver(
+    events: EventStream,
+    writer: StreamWriter,
+    exchange: Exchange,
+    *,
+    content_type: bytes = _EVENTS,
+    cost: Callable[[Reply | None], bytes] = cost_comment,
+) -> None:
+    """Send the whole of `events`, which has its first content. A failure from here on can only be an event.
+
+    `cost` says before the end what it cost; a comment is not for every interface.
+    """
+    about: Headers = [(b"content-type", content_type), (b"cache-control", b"no-cache")]
     writing = False
     # A client who does not take what is written would keep the request beyond its deadline.
     with trio.CancelScope(deadline=events.deadline + _LAST_WORDS) as scope:
         await exchange.start(
             200,
-            [*_HEADERS, *headers_of_stream(events)],
+            [*about, *headers_of_stream(events)],
             farewell=lambda: writer.error(exchange.envelope(failure_of(stopping()))),
         )
         try:
@@ -63,7 +73,7 @@ async def deliver(events: EventStream, writer: StreamWriter, exchange: Exchange)
             await exchange.write(writer.error(exchange.envelope(failure_of(error))))
             return
         writing = True
-        await exchange.end(cost_comment(events.reply) + writer.close())
+        await exchange.end(cost(events.reply) + writer.close())
     if scope.cancelled_caught and not writing:
         # The loop came back so late that both times had passed, the deadline's own and that for its last words.
         with trio.move_on_after(_LAST_WORDS):

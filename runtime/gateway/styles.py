@@ -13,9 +13,10 @@ from msgspec import Struct
 
 from ...actors.faults import FaultClass
 from ..dialects.formats.chat_completions import faults as openai_errors
+from ..dialects.formats.generate_content import faults as google_errors
 from ..dialects.formats.messages import faults as anthropic_errors
 
-__all__ = ["ANTHROPIC", "OPENAI", "Failure", "Style", "style_of_client"]
+__all__ = ["ANTHROPIC", "GOOGLE", "OPENAI", "Failure", "Style", "style_of_client"]
 
 
 class Failure(Struct, frozen=True, kw_only=True):
@@ -27,6 +28,8 @@ class Failure(Struct, frozen=True, kw_only=True):
     type: str = "invalid_request_error"
     param: str | None = None
     kind: FaultClass | None = None
+    retry_after: float | None = None
+    """Seconds until a new try makes sense."""
     record: dict[str, Any] | None = None
 
 
@@ -57,6 +60,19 @@ def _anthropic(failure: Failure, request_id: str) -> dict[str, Any]:
     return _recorded(body, failure)
 
 
+def _google(failure: Failure, _request_id: str) -> dict[str, Any]:
+    spent = failure.kind is FaultClass.QUOTA_EXHAUSTED
+    body = google_errors.write(
+        failure.message,
+        status=failure.status,
+        word="INTERNAL" if spent else None,
+        code=failure.code,
+        param=failure.param,
+        retry_after=failure.retry_after,
+    )
+    return _recorded(body, failure)
+
+
 def _recorded(body: dict[str, Any], failure: Failure) -> dict[str, Any]:
     if failure.record is not None:
         body["error"]["x_dispatch"] = failure.record
@@ -65,8 +81,11 @@ def _recorded(body: dict[str, Any], failure: Failure) -> dict[str, Any]:
 
 OPENAI: Final = Style("openai", _openai, (b"x-request-id",))
 ANTHROPIC: Final = Style("anthropic", _anthropic, (b"x-request-id", b"request-id"))
+GOOGLE: Final = Style("google", _google, (b"x-request-id",))
 
 
 def style_of_client(headers: Mapping[bytes, bytes]) -> Style:
     """The style of the interface that a client speaks, by the headers that it sends."""
-    return ANTHROPIC if b"anthropic-version" in headers else OPENAI
+    if b"anthropic-version" in headers:
+        return ANTHROPIC
+    return GOOGLE if b"x-goog-api-key" in headers or b"x-goog-api-client" in headers else OPENAI

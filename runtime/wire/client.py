@@ -14,10 +14,12 @@ seconds: `connect` for dialling, proxy and TLS together; `read` and `write` for 
 `pool` for a free connection). A timeout that is absent or None is not applied.
 
 With `request.extensions["fresh"]` no idle connection is used: whoever met a stale one should not meet the next.
+`request.extensions["waiting"]` is called with True when the request begins to wait for a free connection, since all of
+`max_connections` are in use, and with False when it need not wait any longer: that time is not the server's.
 """
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import httpx
 import trio
@@ -44,13 +46,18 @@ __all__ = [
 ]
 
 _DEFAULT_LIMITS = ClientLimits()
+_OFTENEST = 1.0
+"""Seconds between two looks at connections that are kept warm, at least."""
+_MOST_DOUBLINGS = 5
+"""How often that time is doubled while they cannot be opened."""
 
 
 class TrioTransport(httpx.AsyncBaseTransport):
     """HTTP/1.1 over trio. See the module's text.
 
     `ssl_context` replaces the default one, which trusts certifi's or the system's roots and is made
-    when first needed. `proxy` is `http://[user:password@]host:port`; ValueError for other kinds.
+    when first needed. `proxy` is `scheme://[user:password@]host:port` with the scheme http, https, socks5 or socks5h;
+    ValueError for what is none.
     `dial` opens the streams instead of TCP (see `connect.Dial`).
     """
 
@@ -80,7 +87,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
             if not request.extensions.get("fresh"):
                 connection = self._pool.take(origin, trio.current_time())
             if connection is None:
-                connection = await self._obtain(origin, timeouts)
+                connection = await self._obtain(origin, timeouts, request.extensions.get("waiting"))
             try:
                 await connection.exchange(outgoing, timeouts)
             except BaseException:
@@ -101,19 +108,60 @@ class TrioTransport(httpx.AsyncBaseTransport):
         """What the pool holds now and has done so far."""
         return self._pool.statistics()
 
+    async def keep_warm(self, url: httpx.URL, count: int, *, connect: float = 10.0) -> None:
+        """Keep `count` connections to where `url` is open, idle ones and those in use together, for ever.
+
+        Only spare slots are used for it. What expires is replaced before it does; a failure (`connect`: seconds that one
+        may take to come about) is told to nobody, and only makes the next try come later.
+        """
+        origin, often, failures = origin_of(url), self._pool.limits.idle_expiry / 3, 0
+        while True:
+            self._pool.expire(origin, trio.current_time() + often)
+            missing = count - self._pool.open_to(origin)
+            opened = [await self._warm_up(origin, connect) for _ in range(max(0, missing))]
+            failures = 0 if all(opened) else min(failures + 1, _MOST_DOUBLINGS)
+            await trio.sleep(max(often, _OFTENEST) * 2**failures)
+
+    async def _warm_up(self, origin: Origin, seconds: float) -> bool:
+        """Open one connection and let it lie idle; False if it did not come about."""
+        if not self._pool.claim_spare():
+            return True
+        stream = None
+        try:
+            with trio.move_on_after(seconds):
+                stream = await self._connector.connect(origin)
+        except httpx.TransportError:
+            stream = None
+        except BaseException:
+            self._pool.forfeit()
+            raise
+        if stream is None:
+            self._pool.forfeit()
+            return False
+        connection = Connection(stream, origin, self._watchdog)
+        self._pool.adopt(connection)
+        self._pool.release(connection, trio.current_time())
+        return True
+
     def _encode(self, request: httpx.Request, origin: Origin) -> Outgoing:
         proxy = self._connector.proxy
-        if proxy is None or origin[0] == "https":
+        if proxy is None or not proxy.forwards or origin[0] == "https":
             return encode(request)
         return encode(request, absolute=True, extra=proxy.headers)
 
-    async def _obtain(self, origin: Origin, timeouts: Timeouts) -> Connection:
+    async def _obtain(
+        self, origin: Origin, timeouts: Timeouts, waiting: Callable[[bool], None] | None
+    ) -> Connection:
         if not self._pool.claim():
+            if waiting is not None:
+                waiting(True)
             connection = None
             with _limit(timeouts.pool) as scope:
                 connection = await self._pool.wait(origin)
             if scope.cancelled_caught:
                 raise httpx.PoolTimeout(f"no connection came free within {timeouts.pool} s")
+            if waiting is not None:
+                waiting(False)
             if connection is not None:
                 return connection
         stream = None

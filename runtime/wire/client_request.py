@@ -73,8 +73,7 @@ def encode(
     target = request.url.raw_path
     if absolute:
         target = b"%s://%s%s" % (request.url.raw_scheme, request.url.netloc, target)
-    if _name_kind(method) != _PLAIN or not _TARGET.fullmatch(target) or method == b"CONNECT":
-        raise httpx.LocalProtocolError(f"illegal method or target: {request.method!r} {target!r}")
+    check_line(method, target)
     lines = [b"%s %s HTTP/1.1\r\n" % (method, target)]
     host = length = encoding = None
     closes = False
@@ -95,6 +94,19 @@ def encode(
     if host is None:
         lines.insert(1, b"Host: %s\r\n" % request.url.netloc)
     return _framed(request, method, lines, length, encoding, closes)
+
+
+def check_line(method: bytes, target: bytes) -> None:
+    """LocalProtocolError unless both can be said to a server; CONNECT cannot."""
+    if _name_kind(method) != _PLAIN or not _TARGET.fullmatch(target) or method == b"CONNECT":
+        raise httpx.LocalProtocolError(f"illegal method or target: {method!r} {target!r}")
+
+
+def check_header(name: bytes, value: bytes) -> None:
+    """LocalProtocolError unless it can be sent as it is."""
+    _name_kind(name)
+    if value.translate(None, _LEGAL):
+        raise httpx.LocalProtocolError("a header value holds a line end or another control character")
 
 
 def _framed(

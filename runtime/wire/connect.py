@@ -4,18 +4,18 @@ Dialling is a plain function from host and port to a trio stream, so that a prog
 own: a Unix socket, a tunnel, a pair of memory streams.
 """
 
-import base64
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from urllib.parse import unquote
+from contextlib import suppress
+from typing import Final
 
-import httpx
 import trio
 
 from .client_errors import BROKEN, dial_failed, read_failed
-from .client_parser import ResponseParser
 from .client_request import Origin
-from .quick_socket import RECEIVE_SIZE, can_close_now, close_now, quickened
+from .proxies import proxy_at
+from .quick_socket import can_close_now, close_now, quickened
 from .tls import Sessions, default_context, secure
 
 Dial = Callable[[str, int], Awaitable[trio.abc.Stream]]
@@ -23,9 +23,28 @@ Dial = Callable[[str, int], Awaitable[trio.abc.Stream]]
 waiting: a trio socket, staple or TLS stream, or any stream that also has a plain `close()`."""
 
 
+_ALIVE: Final = (
+    ("TCP_KEEPIDLE", 30),
+    ("TCP_KEEPALIVE", 30),
+    ("TCP_KEEPINTVL", 10),
+    ("TCP_KEEPCNT", 3),
+)
+"""Seconds of silence after which the peer's kernel is asked whether it is still there, between two questions, and how many
+there are: a way that leads nowhere any more is known within a minute. The second name is macOS's for the first."""
+
+
 async def dial_tcp(host: str, port: int) -> trio.abc.Stream:
-    """Resolve `host` and connect to the first of its addresses that answers (happy eyeballs, RFC 8305)."""
-    return await trio.open_tcp_stream(host, port)
+    """Resolve `host` and connect to the first of its addresses that answers (happy eyeballs, RFC 8305).
+
+    Small pieces are sent at once (TCP_NODELAY, which trio sets), and whether the peer is still there is asked in silence.
+    """
+    stream = await trio.open_tcp_stream(host, port)
+    with suppress(OSError):
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _ALIVE:
+            if hasattr(socket, name):
+                stream.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return stream
 
 
 def dial_unix(path: str) -> Dial:
@@ -37,61 +56,21 @@ def dial_unix(path: str) -> Dial:
     return dial
 
 
-class Proxy:
-    """An HTTP proxy: told the whole URL of http requests, asked for a tunnel (CONNECT) for https."""
-
-    def __init__(self, url: str) -> None:
-        """`url` is `http://[user:password@]host:port`; ValueError for any other kind of proxy."""
-        parsed = httpx.URL(url)
-        if parsed.scheme != "http" or not parsed.host or parsed.raw_path not in (b"", b"/"):
-            raise ValueError(
-                f"unsupported proxy {parsed.copy_with(username=None, password=None)!s}: only http://host:port is "
-                "spoken here; for https or SOCKS proxies configure httpx's own transport (httpx.AsyncHTTPTransport)"
-            )
-        self.host = parsed.host
-        self.port = parsed.port or 80
-        self.headers: tuple[tuple[bytes, bytes], ...] = ()
-        if parsed.userinfo:
-            # userinfo is percent-encoded in the URL, but not in the credentials of RFC 7617.
-            credentials = unquote(parsed.userinfo.decode("ascii")).encode()
-            self.headers = ((b"Proxy-Authorization", b"Basic " + base64.b64encode(credentials)),)
-
-    async def open_tunnel(self, stream: trio.abc.Stream, host: str, port: int) -> None:
-        """Have the proxy at the other end of `stream` connect it to `host`; ProxyError if it refuses."""
-        authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        extra = b"".join(b"%s: %s\r\n" % header for header in self.headers)
-        target = authority.encode("ascii")
-        try:
-            await stream.send_all(b"CONNECT %s HTTP/1.1\r\nHost: %s\r\n%s\r\n" % (target, target, extra))
-            parser = await self._answer(stream)
-        except (*BROKEN, httpx.RemoteProtocolError) as error:
-            raise httpx.ProxyError(f"proxy {self.host}:{self.port} failed: {error}") from error
-        if not 200 <= parser.status < 300:
-            raise httpx.ProxyError(f"proxy {self.host}:{self.port} answered {parser.status}")
-        # The far end speaks TLS, in which the client speaks first.
-        if parser.pieces or parser.chunked or (parser.complete and not parser.keep_alive):
-            raise httpx.ProxyError(f"proxy {self.host}:{self.port} sent data into the tunnel")
-
-    async def _answer(self, stream: trio.abc.Stream) -> ResponseParser:
-        parser = ResponseParser()
-        try:
-            while not parser.head_complete:
-                data = await stream.receive_some(RECEIVE_SIZE)
-                if data:
-                    parser.feed(bytes(data))
-                else:
-                    parser.end()
-        finally:
-            parser.close()
-        return parser
-
-
 class Connector:
     """Opens connections for one transport: knows its dial function, proxy and whom it trusts."""
 
-    def __init__(self, *, dial: Dial | None, proxy: str | None, ssl_context: ssl.SSLContext | None) -> None:
-        self.proxy = None if proxy is None else Proxy(proxy)
+    def __init__(
+        self,
+        *,
+        dial: Dial | None,
+        proxy: str | None,
+        ssl_context: ssl.SSLContext | None,
+        http2: bool = False,
+    ) -> None:
+        """`http2`: offer it in the handshake, beside HTTP/1.1; a given `ssl_context` must do that itself."""
+        self.proxy = None if proxy is None else proxy_at(proxy)
         self.sessions = Sessions()
+        self._http2 = http2
         self._dial = dial or dial_tcp
         self._context = ssl_context
 
@@ -101,15 +80,15 @@ class Connector:
         There is no timeout here. If it is cancelled or fails, nothing stays open.
         """
         scheme, raw_host, port = origin
-        host = raw_host.decode("ascii")
-        stream = await self._open(
-            *((host, port) if self.proxy is None else (self.proxy.host, self.proxy.port))
-        )
+        host, proxy = raw_host.decode("ascii"), self.proxy
+        stream = await self._open(*((host, port) if proxy is None else (proxy.host, proxy.port)))
         try:
+            if proxy is not None and proxy.over_tls:
+                stream = await secure(stream, proxy.host, self._context or default_context(), None)
+            if proxy is not None and (scheme == "https" or not proxy.forwards):
+                await proxy.open_tunnel(stream, host, port)
             if scheme == "https":
-                if self.proxy is not None:
-                    await self.proxy.open_tunnel(stream, host, port)
-                context = self._context or default_context()
+                context = self._context or default_context(http2=self._http2)
                 return await secure(stream, host, context, self.sessions.recall(origin))
         except BaseException:
             close_now(stream)

@@ -20,6 +20,7 @@ from .client_errors import BROKEN, StaleConnection, read_failed, write_failed
 from .client_parser import ResponseParser
 from .client_request import JOINED_BODY_BYTES, Origin, Outgoing
 from .quick_socket import RECEIVE_SIZE, QuickStream, close_now
+from .quick_tls import QuickTLS
 from .watchdog import Watchdog
 
 MAX_EARLY_ANSWER_BYTES = 256 * 1024
@@ -43,7 +44,7 @@ class Connection:
     """Owns `stream`, connected to `origin` and ready for HTTP. `exchanges` counts the requests it has carried."""
 
     __slots__ = (
-        "_overrun", "_plain", "_socket", "_stream", "_watchdog",
+        "_overrun", "_quick", "_stream", "_watchdog",
         "deadline", "exchanges", "expires_at", "looked_at", "origin", "parser",
     )  # fmt: skip
 
@@ -57,22 +58,24 @@ class Connection:
         self._overrun = False
         self.parser = ResponseParser()
         self._stream = stream
-        self._plain = stream if isinstance(stream, QuickStream) else None
-        transport = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
-        self._socket = transport if isinstance(transport, QuickStream) else None
+        self._quick = stream if isinstance(stream, QuickStream | QuickTLS) else None
 
     @property
     def stream(self) -> trio.abc.Stream:
         """What the connection runs over; for looking, not for reading or writing."""
         return self._stream
 
+    @property
+    def _lay_idle(self) -> bool:
+        """Whether it did before the present exchange, after another one or after it was opened to be kept warm."""
+        return self.exchanges > 1 or self.expires_at > 0.0
+
     def is_quiet(self) -> bool:
         """Whether the peer has neither closed nor sent anything unasked.
 
-        Only sockets can tell; other streams count as quiet. So do bytes that the TLS layer has
-        taken in but not decrypted yet.
+        Only sockets can tell, with TLS over them or not; other streams count as quiet.
         """
-        return self._socket is None or self._socket.is_quiet()
+        return self._quick is None or self._quick.is_quiet()
 
     def close(self) -> None:
         """Close at once. Idempotent."""
@@ -95,7 +98,7 @@ class Connection:
                 unsent = await self._send_large(outgoing, timeouts)
             await self._receive_head(timeouts.read, unsent)
         except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError) as error:
-            if self.exchanges > 1 and not self.parser.begun:
+            if self._lay_idle and not self.parser.begun:
                 raise StaleConnection(f"a reused connection was closed: {error}") from error
             raise
 
@@ -108,9 +111,9 @@ class Connection:
 
     def expire(self) -> None:
         """The wait for the peer has lasted too long: end it, and with it the connection."""
-        if self._socket is not None:
+        if self._quick is not None:
             self._overrun = True
-            self._socket.wake()
+            self._quick.wake()
 
     async def _receive(self, timeout: float | None) -> None:
         data: bytes | bytearray | None = None
@@ -118,7 +121,7 @@ class Connection:
         try:
             if timeout is None:
                 data = await self._stream.receive_some(RECEIVE_SIZE)
-            elif self._socket is not None:
+            elif self._quick is not None:
                 self._watchdog.watch(self, trio.current_time() + timeout)
                 data = await self._stream.receive_some(RECEIVE_SIZE)
             else:
@@ -151,7 +154,7 @@ class Connection:
 
     async def _send_small(self, data: bytes, timeout: float | None) -> httpx.WriteError | None:
         try:
-            sent = 0 if self._plain is None else self._plain.send_nowait(data)
+            sent = 0 if self._quick is None else self._quick.send_nowait(data)
             if sent < len(data):
                 await self._send(data[sent:], timeout)
         except BROKEN as error:
@@ -229,7 +232,7 @@ class Connection:
         if not await self._write_piece(outgoing.first, timeout):
             return self._peer_gone()
         # Closed by hand: a generator left to the garbage collector cannot await its own clean-up.
-        async with aclosing(_parts(outgoing.body)) as parts:
+        async with aclosing(parts_of(outgoing.body)) as parts:
             async for part in parts:
                 if left is None:
                     framed = b"%x\r\n%b\r\n" % (len(part), part)
@@ -260,7 +263,7 @@ class Connection:
         return httpx.WriteError("connection lost while writing the request body")
 
 
-async def _parts(
+async def parts_of(
     body: bytes | httpx.SyncByteStream | httpx.AsyncByteStream | None,
 ) -> AsyncGenerator[bytes, None]:
     """The non-empty parts of a request body, whatever its kind."""

@@ -94,7 +94,7 @@ class Pool(Generic[C]):
     `forfeit`."""
 
     def __init__(self, limits: ClientLimits) -> None:
-        self._limits = limits
+        self.limits = limits
         self._slots = limits.max_connections
         self._live: set[C] = set()
         # Only origins that have idle connections are listed here.
@@ -126,13 +126,31 @@ class Pool(Generic[C]):
         self._slots -= 1
         return True
 
+    def claim_spare(self) -> bool:
+        """Take a slot that nobody uses, for a connection that nobody needs yet; False if there is none."""
+        self._check_open()
+        if not self._slots:
+            return False
+        self._slots -= 1
+        return True
+
+    def expire(self, origin: Origin, now: float) -> None:
+        """Drop the idle connections to `origin` that will not be used any more at `now`."""
+        idle = self._idle.get(origin)
+        while idle and idle[0].expires_at <= now:
+            self.discard(self._pop(origin, idle, newest=False))
+
+    def open_to(self, origin: Origin) -> int:
+        """How many connections to `origin` there are, idle or in use."""
+        return sum(connection.origin == origin for connection in self._live)
+
     async def wait(self, origin: Origin) -> C | None:
         """Queue until there is a connection to `origin` (returned) or a slot for one (None).
 
         PoolOverflow if too many wait already, RuntimeError if the pool is closed meanwhile. If it
         raises, or is cancelled, nothing was obtained.
         """
-        if len(self._waiters) >= self._limits.max_waiting:
+        if len(self._waiters) >= self.limits.max_waiting:
             raise PoolOverflow(f"{len(self._waiters)} requests wait for a connection already")
         waiter: _Waiter[C] = _Waiter(origin, trio.lowlevel.current_task())
         self._waiters[waiter] = None
@@ -175,13 +193,12 @@ class Pool(Generic[C]):
             else:
                 self.discard(connection)
             return
-        connection.expires_at = now + self._limits.idle_expiry
+        connection.expires_at = now + self.limits.idle_expiry
         idle = self._idle.get(connection.origin)
         if idle is None:
             idle = self._idle[connection.origin] = deque()
         idle.append(connection)
-        while idle and idle[0].expires_at <= now:
-            self.discard(self._pop(connection.origin, idle, newest=False))
+        self.expire(connection.origin, now)
 
     def discard(self, connection: C) -> None:
         """Close a connection that is not idle, and give back its slot. Idempotent."""
@@ -212,7 +229,7 @@ class Pool(Generic[C]):
             origins[f"{scheme}://{host.decode('ascii')}:{port}"] = OriginStatistics(count, idle, count - idle)
         return TransportStatistics(
             origins=origins,
-            dialling=self._limits.max_connections - self._slots - len(self._live),
+            dialling=self.limits.max_connections - self._slots - len(self._live),
             opened=self._opened,
             reused=self._reused,
             waiting=len(self._waiters),

@@ -10,6 +10,7 @@ Closing is synchronous here, for every stream: whoever drops a connection must n
 
 import select
 import socket
+from typing import Final
 
 import trio
 
@@ -24,12 +25,15 @@ class QuickStream(trio.abc.Stream):
 
     __slots__ = ("_poll", "socket")
 
+    amid: Final = False
+    """Whether what was taken in part must be gone on with; see `quick_tls`."""
+
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self.socket = sock
         self._poll: select.poll | None = None
 
-    def send_nowait(self, data: bytes | memoryview) -> int:
+    def send_nowait(self, data: bytes | bytearray | memoryview) -> int:
         """How many bytes of `data` the kernel took at once, 0 if none. OSError if the connection is broken."""
         try:
             return self.socket.send(data)
@@ -68,6 +72,13 @@ class QuickStream(trio.abc.Stream):
                     continue
         except OSError as error:
             raise self._lost(error) from error
+
+    def receive_nowait(self, max_bytes: int) -> bytes | None:
+        """What has come, empty at the end, None if nothing has. OSError if the connection is broken."""
+        try:
+            return self.socket.recv(max_bytes)
+        except (BlockingIOError, InterruptedError):
+            return None
 
     def is_quiet(self) -> bool:
         """Whether the peer has neither sent anything that is still unread, nor closed."""

@@ -12,11 +12,13 @@ finish the head of a request: many slow clients do not keep others out. Connecti
 from __future__ import annotations
 
 import errno
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from email.utils import formatdate
 from typing import Any, Final, TypeAlias
 
+import msgspec
 import structlog
 import trio
 from msgspec import Struct
@@ -25,8 +27,11 @@ from ..clock import wall_now
 from .addresses import AddressQuota
 from .client_errors import BROKEN
 from .descriptors import Descriptors
+from .listening import unix_path
 from .quick_socket import QuickStream, close_now, quickened
+from .quick_tls import QuickTLS
 from .server_connection import ServerConnection
+from .server_parser import BadRequest
 from .watchdog import Watchdog
 
 __all__ = ["ASGIApp", "Server", "ServerLimits", "ServerStatistics"]
@@ -37,11 +42,15 @@ ASGIApp: TypeAlias = Callable[
     [Mapping[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
 ]
 
+Refusal: TypeAlias = Callable[[BadRequest], tuple[list[tuple[bytes, bytes]], bytes]]
+
 _OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _ANEW: Final = 0.05
 """Seconds until accepting begins anew after it failed: so that what fails at once does not take all the time."""
 _FAREWELL: Final = 2.0
 """Seconds for telling clients that their requests are ended."""
+_ON_ITS_WAY: Final = 0.2
+"""Seconds for which an idle connection is listened to before it is closed for good: a few round trips."""
 _TOO_MANY: Final = (
     b'{"error":{"message":"too many connections from your address","type":"rate_limit_error","param":null,'
     b'"code":"too_many_connections"}}'
@@ -99,7 +108,9 @@ class ServerStatistics(Struct, frozen=True):
 class Server:
     """Serves one application. `scheme` is what the scopes say: `http`, or `https` behind TLS.
 
-    `descriptors` pauses accepting while file descriptors run short. `closing`: answers close their connections.
+    `tls` says which context a new connection is to speak TLS with; the scheme is `https` then. `descriptors` pauses
+    accepting while file descriptors run short. `closing`: answers close their connections. `refusal` makes the headers that
+    name it and the JSON body of an answer to what the application does not get to see, or does not get to answer.
     """
 
     def __init__(
@@ -108,12 +119,16 @@ class Server:
         limits: ServerLimits | None = None,
         *,
         scheme: str = "http",
+        tls: Callable[[], ssl.SSLContext] | None = None,
         descriptors: Descriptors | None = None,
         addresses: AddressQuota | None = None,
+        refusal: Refusal | None = None,
     ) -> None:
         self.app = app
+        self.refusal = refusal or plain_refusal
         self.limits = limits or ServerLimits()
-        self.scheme = scheme
+        self.scheme = "https" if tls is not None else scheme
+        self._tls = tls
         self.closing = False
         self.draining = False
         self.watchdog = Watchdog()
@@ -160,6 +175,8 @@ class Server:
 
     def strain(self, strained: bool) -> None:
         """While `strained`, idle connections are kept for a shorter time only."""
+        if self.draining:
+            return
         limits = self.limits
         self.idle_limit = (
             min(limits.keep_alive, limits.strained_keep_alive) if strained else limits.keep_alive
@@ -190,13 +207,17 @@ class Server:
     async def drain(self, deadline: float) -> None:
         """Stop accepting, close idle connections, and let running requests end until `deadline`.
 
+        An idle connection is closed when nothing comes on it for a moment: a request may be on its way already, and few
+        clients send one again that got no answer.
+
         What still runs then is cancelled, and its client told so: by a 503 if no answer has begun, else by the
         answer's own farewell (`server_cycle.FAREWELL`). Two seconds later every connection is cut.
         """
         self.closing = self.draining = True
         self._accepting.cancel()
-        for connection in list(self.idle):
-            connection.cut()
+        self.idle_limit = min(self.idle_limit, _ON_ITS_WAY)
+        for connection in self.idle:
+            connection.hurry(trio.current_time() + _ON_ITS_WAY)
         await self.wait_until_empty(deadline)
         for connection in list(self._connections):
             connection.end()
@@ -213,10 +234,15 @@ class Server:
     async def serve_connection(self, stream: trio.abc.Stream) -> None:
         """Serve one connection until it ends; also for streams that came from no listener."""
         address = _address(stream)
-        await self._run(self._take_in(quickened(stream), address), "")
+        await self._run(self._take_in(stream, address, None), "")
 
-    def _take_in(self, stream: trio.abc.Stream, address: tuple[str, int] | None) -> ServerConnection:
-        connection = ServerConnection(self, stream, address)
+    def _take_in(
+        self, stream: trio.abc.Stream, client: tuple[str, int] | None, path: tuple[str, None] | None
+    ) -> ServerConnection:
+        quick = quickened(stream)
+        if self._tls is not None and isinstance(quick, QuickStream):
+            quick = QuickTLS(quick, self._tls(), server_side=True)
+        connection = ServerConnection(self, quick, client, path)
         self._connections.add(connection)
         self.idle[connection] = None
         return connection
@@ -258,6 +284,8 @@ class Server:
                 await trio.sleep(_ANEW)
 
     async def _accept(self, listener: trio.abc.Listener[Any], connections: trio.Nursery) -> None:
+        path = unix_path(listener)
+        place = None if path is None else (path, None)
         while True:
             await self._wait_for_descriptors()
             try:
@@ -280,7 +308,7 @@ class Server:
                 self._addresses.give_back(network)
                 close_now(stream)
                 raise
-            connections.start_soon(self._run, self._take_in(quickened(stream), address), network)
+            connections.start_soon(self._run, self._take_in(stream, address, place), network)
 
     async def _wait_for_descriptors(self) -> None:
         """Wait while file descriptors run short; idle connections make room meanwhile."""
@@ -320,19 +348,23 @@ class Server:
     def _turn_away(self, stream: trio.abc.Stream) -> None:
         self._turned_away += 1
         quick = quickened(stream)
-        if isinstance(quick, QuickStream):
+        if isinstance(quick, QuickStream) and self._tls is None:
             with suppress(*BROKEN):
                 quick.send_nowait(_TURNED_AWAY)
         close_now(quick)
 
 
+def plain_refusal(error: BadRequest) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """For applications that have no errors of their own form."""
+    return [], msgspec.json.encode({"error": {"message": str(error), "code": error.code}})
+
+
 def _address(stream: trio.abc.Stream) -> tuple[str, int] | None:
     """The client's address and port; None where there is none (a unix socket, a stream in memory)."""
-    inner = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
-    if not isinstance(inner, trio.SocketStream):
+    if not isinstance(stream, trio.SocketStream):
         return None
     try:
-        name = inner.socket.getpeername()
+        name = stream.socket.getpeername()
     except OSError:
         return None
     return (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) >= 2 else None

@@ -13,20 +13,20 @@ keeps the application waiting, so it stops reading from the vendor, and TCP does
 from __future__ import annotations
 
 import math
-import os
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
-import msgspec
 import structlog
 import trio
 
 from .client_errors import BROKEN
 from .pace import Pace
 from .quick_socket import QuickStream
+from .quick_tls import QuickTLS
 from .server_cycle import FAREWELL, STATUS_LINES, ClientDisconnected, Cycle
-from .server_parser import BadRequest, RequestHead, RequestParser
+from .server_parser import BadRequest, RequestHead, RequestParser, path_of
 
 if TYPE_CHECKING:
     from .server import Server
@@ -42,7 +42,11 @@ _MOST_DRAINED: Final = 65_536
 """Bytes of a body that nobody wanted which are read to keep the connection; for more it is closed."""
 _LINGER: Final = 0.5
 _PIECE: Final = 16_384
-"""Bytes that are handed at once to a stream that does not say how far it has come (TLS)."""
+"""Bytes that are handed over at once when the client is slow: its progress is measured between."""
+_SPEAK_TLS: Final = (
+    b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: 34\r\n\r\n"
+    b"This port speaks https, not http.\n"
+)
 _YIELD_EVERY: Final = 16
 """Writes that the kernel took at once after which other tasks get their turn in any case."""
 _EXTENSIONS: Final[dict[str, dict[str, Any]]] = {"llm_dispatcher.cancel_on_disconnect": {}, FAREWELL: {}}
@@ -51,15 +55,23 @@ _EXTENSIONS: Final[dict[str, dict[str, Any]]] = {"llm_dispatcher.cancel_on_disco
 class ServerConnection:
     """See the module's docstring."""
 
-    def __init__(self, server: Server, stream: trio.abc.Stream, client: tuple[str, int] | None) -> None:
+    def __init__(
+        self,
+        server: Server,
+        stream: trio.abc.Stream,
+        client: tuple[str, int] | None,
+        path: tuple[str, None] | None,
+    ) -> None:
+        """`client`: its address and port. `path`: that of the unix socket by which it came, as ASGI's `server`."""
         limits = server.limits
         self.server = server
         self.parser = RequestParser(most_head=limits.head, most_headers=limits.headers, most_body=limits.body)
         self.deadline = math.inf
         self.looked_at = math.inf
         self._stream = stream
-        self._quick = stream if isinstance(stream, QuickStream) else None
+        self._quick = stream if isinstance(stream, QuickStream | QuickTLS) else None
         self._client = client
+        self._path = path
         self._news = trio.Event()
         self._room = trio.Event()
         self._gone = False
@@ -72,6 +84,7 @@ class ServerConnection:
         self._pace: Pace | None = None
         self._writing = False
         self._torn = False
+        self._cut_short = False
         self._streak = 0
 
     async def run(self) -> None:
@@ -82,6 +95,7 @@ class ServerConnection:
                     nursery.start_soon(self._read)
                     await self._serve()
                     nursery.cancel_scope.cancel()
+            self._say_goodbye()
         except* BROKEN:
             pass
         finally:
@@ -123,22 +137,46 @@ class ServerConnection:
     # --- reading ----------------------------------------------------------------------------
 
     async def _read(self) -> None:
+        if isinstance(self._stream, QuickTLS) and not await self._shake_hands(self._stream):
+            self._leave()
+            return
         while True:
             try:
                 data = await self._stream.receive_some(_RECEIVE)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 data = b""
             if not data:
-                self._gone = True
-                self._news.set()
-                if self._app_scope is not None:
-                    self._app_scope.cancel()
+                self._leave()
                 return
             self.parser.feed(bytes(data))
+            if self.parser.has_head:
+                # From here on it must not be closed to make room: before the runner's turn others may have theirs.
+                self.server.idle.pop(self, None)
             self._news.set()
             if self.parser.buffered > _MOST_UNREAD:
                 self._room = trio.Event()
                 await self._room.wait()
+
+    async def _shake_hands(self, stream: QuickTLS) -> bool:
+        """Begin TLS; False when the client cannot, or takes longer than it may for a request's head."""
+        with trio.move_on_after(self.server.limits.head_timeout):
+            try:
+                await stream.do_handshake()
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                log.debug("no TLS with this client", client=self._client, error=str(error.__cause__ or error))
+                if getattr(error.__cause__, "reason", None) == "HTTP_REQUEST":
+                    with suppress(*BROKEN):
+                        await stream.transport_stream.send_all(_SPEAK_TLS)
+                return False
+            return True
+        return False
+
+    def _leave(self) -> None:
+        """There is no client any more."""
+        self._gone = True
+        self._news.set()
+        if self._app_scope is not None:
+            self._app_scope.cancel()
 
     async def _wait_for_news(self, deadline: float) -> bool:
         """Wait for more bytes; False when there will be none: the client has left, or the time is up."""
@@ -209,7 +247,7 @@ class ServerConnection:
         with memoryview(data) as view:
             while sent < len(view):
                 # Cancelled here, nobody can say any more where in the answer the client is.
-                self._torn = sent > 0 or self._quick is None
+                self._torn = sent > 0 or self._quick is None or self._quick.amid
                 began = trio.current_time()
                 self._writing = True
                 self.server.watchdog.watch(self, began + self._pace.patience())
@@ -287,22 +325,29 @@ class ServerConnection:
         self._body_bytes, self._body_waited, self._pace = 0, 0.0, None
         server.requests += 1
         server.in_flight += 1
+        self._cut_short = True
         try:
             with trio.CancelScope() as scope:
                 self._app_scope = scope
                 await server.app(self._asgi(head), cycle.receive, cycle.send)
-        except (ClientDisconnected, BadRequest) as error:
-            if isinstance(error, BadRequest) and not cycle.sent_head:
-                raise
+        except ClientDisconnected:
             return False
         except Exception as error:
+            if cycle.refusal is not None and not cycle.sent_head:
+                raise cycle.refusal from None
             log.error("application failed", path=head.target.decode("latin-1"), exc_info=error)
             if not cycle.sent_head:
-                raise BadRequest(500, "internal_error", "internal error") from error
+                failure = BadRequest(500, "internal_error", "internal error")
+                raise failure.about(head.target, head.headers) from error
             return False
         finally:
             self._app_scope = None
+            self._cut_short = not cycle.complete
             server.in_flight -= 1
+        if cycle.refusal is not None:
+            if not cycle.sent_head:
+                raise cycle.refusal
+            return False
         if self._ending and not cycle.complete:
             await self._say_farewell(cycle)
             return False
@@ -311,15 +356,13 @@ class ServerConnection:
     async def _say_farewell(self, cycle: Cycle) -> None:
         """The application was cancelled because the server is stopping: tell the client."""
         if not cycle.sent_head:
-            raise BadRequest(503, "server_draining", "the server is stopping; send the request again")
+            message = "the server is stopping; send the request again"
+            raise BadRequest(503, "server_draining", message).about(cycle.head.target, cycle.head.headers)
         if cycle.farewell is not None and not self._gone and not self._torn:
             await cycle.send({"type": "http.response.body", "body": cycle.farewell(), "more_body": False})
 
     def _asgi(self, head: RequestHead) -> dict[str, Any]:
-        target = head.target
-        if target[:1] != b"/" and b"://" in target:
-            target = b"/" + target.partition(b"://")[2].partition(b"/")[2]
-        path, _, query = target.partition(b"?")
+        path, query = path_of(head.target)
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -332,7 +375,7 @@ class ServerConnection:
             "root_path": "",
             "headers": head.headers,
             "client": self._client,
-            "server": None,
+            "server": self._path,
             "extensions": _EXTENSIONS,
         }
 
@@ -354,16 +397,12 @@ class ServerConnection:
 
     async def _refuse(self, error: BadRequest) -> None:
         """Answer an error of the transport, and end the connection."""
-        kind = "api_error" if error.status >= 500 else "invalid_request_error"
-        body = msgspec.json.encode(
-            {"error": {"message": str(error), "type": kind, "param": None, "code": error.code}}
-        )
+        named, body = self.server.refusal(error)
         line = STATUS_LINES.get(error.status, b"HTTP/1.1 400 Bad Request\r\n")
-        # No application has named this request, so the server does.
-        name = os.urandom(12).hex().encode()
-        head = (
-            b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\nx-request-id: req_%b\r\n%b"
-            % (len(body), name, b"retry-after: 1\r\n" if error.status == 503 else b"")
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n%b%b" % (
+            len(body),
+            b"".join([b"%b: %b\r\n" % field for field in named]),
+            b"retry-after: 1\r\n" if error.status == 503 else b"",
         )
         self._gone = self._gone and not self.parser.buffered
         try:
@@ -372,10 +411,16 @@ class ServerConnection:
             return
         await self._linger()
 
+    def _say_goodbye(self) -> None:
+        """End TLS properly, unless an answer was cut short: its client could take the rest for an end of it, then."""
+        if isinstance(self._stream, QuickTLS) and not self._cut_short and not self._gone:
+            self._stream.goodbye()
+
     async def _linger(self) -> None:
         """Read on for a moment: a socket that is closed over unread bytes is reset, and the answer may be lost."""
         if self._quick is None or self._gone or self._torn:
             return
+        self._say_goodbye()
         self._quick.socket.shutdown(socket.SHUT_WR)
         with trio.move_on_after(_LINGER):
             while not self._gone:

@@ -1,33 +1,37 @@
 """TLS towards vendors: whom we trust, and the handshake.
 
 Peers are always verified. The roots are certifi's unless the usual variables SSL_CERT_FILE or
-SSL_CERT_DIR name others. Loading them takes tens of milliseconds, hence one context a process,
-made when the first connection needs it.
+SSL_CERT_DIR name others. Loading them takes tens of milliseconds, hence one context a process
+(and one more for HTTP/2), made when the first connection needs it.
 """
 
 import functools
 import os
 import ssl
+from typing import TypeAlias
 
 import certifi
 import trio
 
 from .client_errors import BROKEN, handshake_failed
 from .client_request import Origin
+from .quick_socket import QuickStream
+from .quick_tls import QuickTLS
 
 _MOST_SESSIONS = 64
 
-TLSStream = trio.SSLStream[trio.abc.Stream]
+TLSStream: TypeAlias = QuickTLS | trio.SSLStream[trio.abc.Stream]
+"""TLS over a socket, and over whatever else a program dials."""
 
 
 @functools.cache
-def default_context() -> ssl.SSLContext:
-    """The shared context: verification on, HTTP/1.1 only. Not to be changed by those who use it."""
+def default_context(*, http2: bool = False) -> ssl.SSLContext:
+    """The shared context: verification on, HTTP/1.1 and with `http2` that too. Not to be changed by those who use it."""
     if os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR"):
         context = ssl.create_default_context()
     else:
         context = ssl.create_default_context(cafile=certifi.where())
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
     return context
 
 
@@ -42,7 +46,7 @@ class Sessions:
 
     def remember(self, origin: Origin, stream: trio.abc.Stream) -> None:
         """Keep the session of `stream` if it is TLS. With TLS 1.3 it exists once some data was read."""
-        if not isinstance(stream, trio.SSLStream):
+        if not isinstance(stream, QuickTLS | trio.SSLStream):
             return
         session = stream.session
         if session is None or not session.has_ticket:
@@ -64,10 +68,21 @@ async def secure(
     HTTP delimits its messages itself, so peers that close without TLS's own goodbye are tolerated.
     """
     try:
-        secured: TLSStream = trio.SSLStream(stream, context, server_hostname=host, https_compatible=True)
-        if session is not None:
-            secured.session = session
+        secured = _over(stream, host, context, session)
         await secured.do_handshake()
     except (*BROKEN, ValueError) as error:
         raise handshake_failed(error, host) from error
+    return secured
+
+
+def _over(
+    stream: trio.abc.Stream, host: str, context: ssl.SSLContext, session: ssl.SSLSession | None
+) -> TLSStream:
+    if isinstance(stream, QuickStream | QuickTLS):
+        return QuickTLS(stream, context, server_hostname=host, session=session)
+    secured: trio.SSLStream[trio.abc.Stream] = trio.SSLStream(
+        stream, context, server_hostname=host, https_compatible=True
+    )
+    if session is not None:
+        secured.session = session
     return secured

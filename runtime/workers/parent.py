@@ -21,7 +21,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import trio
@@ -30,10 +30,11 @@ from ...actors.log import Log
 from ...actors.machines.restarts import RestartDelay
 from ..config import Loaded
 from ..logs import configure
+from ..wire.listening import Address, shown
 from .channel import Channel
 from .keeper import Keeper, Line
 from .protocol import FromWorker, Welcome
-from .sockets import SPREADS, again, listen_at, places_of, url_of
+from .sockets import Place, listening_together
 
 __all__ = ["Parent", "run_with"]
 
@@ -54,9 +55,9 @@ _AT_ONCE: Final = 3.0
 class _Worker:
     """One of the workers, over all its lives."""
 
-    def __init__(self, number: int, sockets: list[socket.socket]) -> None:
+    def __init__(self, number: int, place: Place) -> None:
         self.number = number
-        self.sockets = sockets
+        self.place = place
         self.process: trio.Process | None = None
         self.ready = trio.Event()
         """It has served once."""
@@ -64,35 +65,40 @@ class _Worker:
         self.code: int | None = None
 
 
-def run_with(loaded: Loaded, *, host: str, port: int, workers: int, log_level: str | None = None) -> int:
+def run_with(loaded: Loaded, address: Address, workers: int, log_level: str | None = None) -> int:
     """Serve with so many workers until told to stop; returns the exit code."""
     level = log_level or loaded.config.logging.level
     configure(level, loaded.config.logging.format)
+    return trio.run(_serve, loaded, address, workers, level)
+
+
+async def _serve(loaded: Loaded, address: Address, workers: int, log_level: str) -> int:
     try:
-        sockets = listen_at(host, port, workers)
+        async with listening_together(address, workers) as places:
+            return await Parent(loaded, log_level, places).run()
     except OSError as error:
-        remedy = "name another address with --host and --port"
+        remedy = "name another address: --host and --port, or server.unix_socket"
         log.error("cannot serve", error=str(error), remedy=remedy)
         return 1
-    return trio.run(Parent(loaded, level, sockets).run)
 
 
 class Parent:
-    """See the module's docstring. `sockets`: for each worker those to listen at."""
+    """See the module's docstring. `places`: where each worker is to listen."""
 
     def __init__(
         self,
         loaded: Loaded,
         log_level: str,
-        sockets: list[list[socket.socket]],
+        places: Sequence[Place],
         rng: random.Random | None = None,
     ) -> None:
         self._drain = float(loaded.config.server.drain)
         self._loaded = pickle.dumps(loaded)
         self._log_level = log_level
-        self._places = places_of(sockets[0])
-        self._workers = [_Worker(number, each) for number, each in enumerate(sockets, 1)]
-        self._keeper = Keeper(len(sockets))
+        scheme = "http" if loaded.config.server.tls is None else "https"
+        self._urls = [shown(each, scheme, path="/v1") for each in places[0].listeners]
+        self._workers = [_Worker(number, each) for number, each in enumerate(places, 1)]
+        self._keeper = Keeper(len(places))
         self._rng = rng or random.Random()
         self._lives = 0
         self._failed = 0
@@ -143,10 +149,8 @@ class Parent:
             log.error(
                 "a worker has ended", worker=worker.number, code=worker.code, starts_again_in=round(rest, 2)
             )
-            if rest > _LONG_REST and SPREADS:
-                for each in worker.sockets:
-                    each.close()
-                worker.sockets = []
+            if rest > _LONG_REST and worker.place.own:
+                worker.place.close()
             with trio.move_on_after(rest):
                 await self._stopping.wait()
 
@@ -170,11 +174,11 @@ class Parent:
     async def _live(self, worker: _Worker) -> bool:
         """One life; returns whether it has served."""
         self._lives += 1
-        if not worker.sockets:
-            worker.sockets = again(self._places)
+        if not worker.place.listeners:
+            await worker.place.reopen()
         ours, theirs = socket.socketpair()
         with theirs:
-            worker.process = process = await self._spawn(theirs, worker.sockets)
+            worker.process = process = await self._spawn(theirs, worker.place.descriptors)
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
         line = Line(worker.number, self._lives, Channel[FromWorker](stream, FromWorker))
         try:
@@ -215,8 +219,7 @@ class Parent:
         )
 
     @staticmethod
-    async def _spawn(channel: socket.socket, sockets: list[socket.socket]) -> trio.Process:
-        descriptors = [each.fileno() for each in sockets]
+    async def _spawn(channel: socket.socket, descriptors: list[int]) -> trio.Process:
         command = [
             sys.executable,
             *_safe_path(),
@@ -249,8 +252,8 @@ class Parent:
             await self._first_of(worker.ready, self._stopping)
         if self._stopping.is_set():
             return
-        for _, address in self._places:
-            log.info("serving", url=url_of(address), workers=len(self._workers))
+        for url in self._urls:
+            log.info("serving", url=url, workers=len(self._workers))
 
     async def _obey(self, signals: AsyncIterator[int]) -> None:
         """Pass signals on. What does not end in time is killed."""
@@ -278,9 +281,7 @@ class Parent:
     def _close_sockets(self) -> None:
         """While the parent holds a socket, connections are taken in there that no worker will accept."""
         for worker in self._workers:
-            for each in worker.sockets:
-                each.close()
-            worker.sockets = []
+            worker.place.close()
 
 
 def _safe_path() -> list[str]:

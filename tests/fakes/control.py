@@ -126,7 +126,7 @@ class Plane:
         if name in route.tried or deployment.vendor == route.hedge:
             return False
         model = deployment.model
-        return route.needs <= model.capabilities and model.context > route.larger_than
+        return route.needs <= model.does and model.window > route.larger_than
 
     async def send(self, request: Request) -> Reply:
         """As `Dispatcher.send`."""

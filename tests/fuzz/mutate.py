@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Final
 
+from tests.fakes.eventstream import framed, unframed
+
 __all__ = ["MOST", "cuts", "generate", "spoil_bytes", "spoil_value"]
 
 MOST: Final = 1 << 16
@@ -230,6 +232,43 @@ def _sse(case: bytes, rng: Random, seeds: Sequence[bytes]) -> bytes:
     return end.join(events) + rng.choice((end, end, b""))
 
 
+def _frames(case: bytes, rng: Random, seeds: Sequence[bytes]) -> bytes:
+    """Spoil the messages of Amazon's framing, and put the checksums right again: else nothing would be read of them."""
+    messages = list(unframed(case))
+    if not messages:
+        return _json(case, rng, seeds)
+    for _ in range(rng.randint(1, 3)):
+        at = rng.randrange(len(messages))
+        headers, payload = messages[at]
+        action = rng.randrange(6)
+        if action == 0 and len(messages) > 1:
+            del messages[at]
+        elif action == 1:
+            messages.insert(rng.randint(0, len(messages)), messages[at])
+        elif action == 2:
+            messages[at] = (spoil_bytes(headers, rng, ()), payload)
+        else:
+            messages[at] = (headers, _json(payload, rng, [payload]))
+    return b"".join(framed(headers, payload) for headers, payload in messages)
+
+
+def _json_lines(case: bytes, rng: Random, seeds: Sequence[bytes]) -> bytes:
+    """Spoil the objects of a stream of lines: their JSON, their order, their number."""
+    lines = [line for line in case.split(b"\n") if line]
+    for _ in range(rng.randint(1, 3)):
+        if not lines:
+            break
+        at = rng.randrange(len(lines))
+        action = rng.randrange(5)
+        if action == 0:
+            del lines[at]
+        elif action == 1:
+            lines.insert(rng.randint(0, len(lines)), lines[at])
+        else:
+            lines[at] = _json(lines[at], rng, seeds)
+    return rng.choice((b"\n", b"\n", b"\r\n", b"\n\n")).join(lines) + rng.choice((b"\n", b""))
+
+
 _NASTY_HEADERS: Final = (
     b"content-length: 0", b"content-length: 3, 3", b"content-length: -1", b"content-length: " + b"9" * 30,
     b"transfer-encoding: chunked", b"transfer-encoding: gzip", b"expect: 100-continue", b"connection: close, x",
@@ -312,5 +351,7 @@ _STRUCTURED: Final[dict[str, Callable[[bytes, Random, Sequence[bytes]], bytes]]]
     "sse": _sse,
     "http": _http,
     "file": _yaml,
+    "frames": _frames,
+    "lines": _json_lines,
 }
 """What a target's `kind` stands for; a kind that is not here is bytes and nothing more."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 from llm_dispatcher.runtime.config import DEFAULT_FILE
 
 from tests.corpus import ROOT, Recording, folder
+from tests.fakes.eventstream import event, exception
 
 __all__ = [
     "CONFIGURATIONS",
@@ -192,6 +193,46 @@ _COHERE_STREAM: Final = (
     _cohere("tool-call-delta", tool_calls={"function": {"arguments": '{"x": 1}'}}),
 )
 
+_CONVERSE_STREAM: Final = (
+    ("messageStart", {"role": "assistant", "p": "abc"}),
+    ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"reasoningContent": {"text": "hm"}}}),
+    ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"reasoningContent": {"signature": "s"}}}),
+    ("contentBlockDelta", {"contentBlockIndex": 1, "delta": {"text": "yes"}}),
+    ("contentBlockDelta", {"contentBlockIndex": 1, "delta": {"citation": {"title": "t"}}}),
+    ("contentBlockStart", {"contentBlockIndex": 2, "start": {"toolUse": {"toolUseId": "a", "name": "f"}}}),
+    ("contentBlockDelta", {"contentBlockIndex": 2, "delta": {"toolUse": {"input": '{"x": 1}'}}}),
+    ("contentBlockStop", {"contentBlockIndex": 2}),
+    (
+        "contentBlockStart",
+        {
+            "contentBlockIndex": 3,
+            "start": {"toolUse": {"toolUseId": "b", "name": "g", "type": "server_tool_use"}},
+        },
+    ),
+    ("contentBlockStop", {"contentBlockIndex": 3}),
+    ("messageStop", {"stopReason": "tool_use"}),
+    (
+        "metadata",
+        {
+            "usage": {"inputTokens": 3, "outputTokens": 4, "cacheReadInputTokens": 2},
+            "trace": {"guardrail": {}},
+        },
+    ),
+)
+
+_OLLAMA_CALL: Final = {"function": {"index": 0, "name": "f", "arguments": {"x": 1}}}
+_OLLAMA_END: Final = {"done": True, "done_reason": "stop", "prompt_eval_count": 3, "eval_count": 4}
+
+
+def _ollama(**message: Any) -> dict[str, Any]:
+    at = "2026-05-04T22:48:51.925773Z"
+    return {"model": "m", "created_at": at, "message": {"role": "assistant", **message}, "done": False}
+
+
+def _lines(*objects: Any) -> bytes:
+    return b"".join(json.dumps(each).encode() + b"\n" for each in objects)
+
+
 _STREAMS: Final[dict[str, list[bytes]]] = {
     "chat_completions": [_CHAT_STREAM, sse(_ERROR), sse(_chunk({"content": "x"}, error=_ERROR["error"]))],
     "messages": [_MESSAGES_STREAM, sse({"type": "error", **_ERROR}, named=True)],
@@ -206,6 +247,33 @@ _STREAMS: Final[dict[str, list[bytes]]] = {
         sse(*_COHERE_STREAM, {"type": "message-end", "delta": _COHERE_END}, named=True) + b"data: [DONE]\n\n",
         sse(*_COHERE_STREAM, {"type": "message-end", "delta": {"finish_reason": "ERROR", "error": "no"}}),
         sse({"message": "too many requests"}),
+    ],
+    "converse": [
+        b"".join(event(kind, payload) for kind, payload in _CONVERSE_STREAM),
+        b"".join(event(kind, payload) for kind, payload in _CONVERSE_STREAM[:4])
+        + exception("throttlingException", {"message": "slow down"}),
+        exception("internalServerException", {}),
+    ],
+    "ollama_chat": [
+        _lines(
+            _ollama(content="", thinking="hm"),
+            {**_ollama(content="y"), "logprobs": [{"token": "y", "logprob": 0}]},
+            _ollama(content="", tool_calls=[_OLLAMA_CALL]),
+            {**_ollama(content=""), **_OLLAMA_END},
+        ),
+        _lines(_ollama(content="y"), {"error": "an error was encountered"}),
+        _lines({**_ollama(content="whole"), **_OLLAMA_END})[:-1],
+    ],
+    "program_lines": [
+        _lines(
+            {"thinking": "hm"},
+            {"text": "yes"},
+            {"tool_call": {"name": "f", "arguments": {"x": 1}}},
+            {"usage": {"input_tokens": 3, "output_tokens": 4}},
+            {"done": True, "finish": "stop"},
+        ),
+        _lines({"text": "y"}, {"error": {"message": "no", "type": "rate_limit_error"}}),
+        b"plain\n\ntext\r\n",
     ],
 }
 
@@ -273,6 +341,31 @@ _WHOLES: Final[dict[str, list[Any]]] = {
         {"id": "i", "message": {}, "finish_reason": "ERROR", "error": "no"},
         {"id": "i", "message": "invalid api token"},
     ],
+    "converse": [
+        {
+            "output": {
+                "message": {
+                    "role": "assistant",
+                    "content": [
+                        {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "s"}}},
+                        {"text": "yes"},
+                        {"toolUse": {"toolUseId": "a", "name": "f", "input": {"x": 1}}},
+                        {"toolUse": {"toolUseId": "b", "name": "g", "input": {}, "type": "server_tool_use"}},
+                        {"citationsContent": {"content": [{"text": "so"}], "citations": [{"title": "t"}]}},
+                    ],
+                }
+            },
+            "stopReason": "tool_use",
+            "usage": {"inputTokens": 3, "outputTokens": 4, "cacheDetails": [{"ttl": "1h", "inputTokens": 1}]},
+            "trace": {"guardrail": {}},
+        },
+        {"message": "Too many requests"},
+    ],
+    "ollama_chat": [
+        {**_ollama(content="yes", thinking="hm", tool_calls=[_OLLAMA_CALL, {"id": "a"}]), **_OLLAMA_END},
+        {"error": "model 'm' not found"},
+    ],
+    "program_lines": [{"text": "yes", "done": True}, {"error": "no"}],
 }
 
 # --- refusals: a status, headers, and a body -----------------------------------------------------------
@@ -511,6 +604,7 @@ _FOLDERS: Final = {
     "messages": "*-messages",
     "generate_content": "*-generate",
     "cohere_chat": "cohere-chat",
+    "converse": "bedrock-converse",
 }
 
 

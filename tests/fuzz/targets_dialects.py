@@ -36,14 +36,25 @@ from llm_dispatcher.runtime.dialects import (
 from llm_dispatcher.runtime.dialects import (
     Target as Place,
 )
+from llm_dispatcher.runtime.dialects.base import InvalidBody
 from llm_dispatcher.runtime.dialects.formats.chat_completions import reply as replies
 from llm_dispatcher.runtime.dialects.formats.chat_completions.stream import Writer
+from llm_dispatcher.runtime.dialects.formats.embed_content.reading import (
+    read_batch,
+    read_predict,
+    read_single,
+)
+from llm_dispatcher.runtime.dialects.formats.generate_content import FORMAT as GOOGLES
+from llm_dispatcher.runtime.dialects.formats.generate_content import reply as googles
+from llm_dispatcher.runtime.dialects.formats.generate_content.reading import read_body, read_count
+from llm_dispatcher.runtime.dialects.formats.generate_content.writer import Writer as GooglesWriter
 from llm_dispatcher.runtime.dialects.formats.messages import FORMAT as MESSAGES
 from llm_dispatcher.runtime.dialects.formats.messages import reply as messages
 from llm_dispatcher.runtime.dialects.formats.messages.writer import Writer as MessagesWriter
 from llm_dispatcher.runtime.dialects.hints import LONGEST
 from llm_dispatcher.runtime.dialects.untrusted import read_json
 from llm_dispatcher.runtime.estimate import facts_of
+from llm_dispatcher.runtime.vectors import Embed
 
 from . import seeds
 from .guard import held
@@ -52,8 +63,14 @@ from .targets_wire import same_for_every_cut
 
 __all__ = ["OPTIONS", "client_readers", "dialects", "targets"]
 
-OPTIONS: Final[dict[str, list[dict[str, Any]]]] = {"openai": [{}, {"done_marker": False}]}
+OPTIONS: Final[dict[str, list[dict[str, Any]]]] = {
+    "openai": [{}, {"done_marker": False}],
+    "program": [{}, {"output": "text"}],
+}
 """Dialects of which more than the plain form is worth fuzzing, or that need options to be made at all."""
+
+_OTHER_OPERATIONS: Final = frozenset({"completions", "embeddings"})
+"""Formats of `targets_operations`."""
 
 _MOST_TOKENS: Final = 10**15
 """More tokens than any answer has: what is larger would be garbage that breaks the accounts' arithmetic."""
@@ -74,21 +91,28 @@ def dialects() -> Iterator[tuple[str, Dialect]]:
 
 
 def client_readers() -> Iterator[tuple[str, Callable[[bytes], Request], type[Exception]]]:
-    """Every format that can be read from a client: its name, the reader, and the exception that refuses."""
+    """Every format of chats that can be read from a client: its name, the reader, and the exception that refuses."""
     for module in pkgutil.iter_modules(formats.__path__):
+        if module.name in _OTHER_OPERATIONS:
+            continue
         package = f"{formats.__name__}.{module.name}"
         parts = {part.name for part in pkgutil.iter_modules(import_module(package).__path__)}
         for part in ("request", "reading"):
             found = import_module(f"{package}.{part}") if part in parts else None
             if found is not None and hasattr(found, "read"):
-                yield module.name, partial(_read, found.read), getattr(found, "InvalidBody", ValueError)
+                refusal = ValueError if _takes_an_object(found.read) else found.InvalidBody
+                yield module.name, partial(_read, found.read), refusal
                 break
+
+
+def _takes_an_object(reader: Callable[..., Any]) -> bool:
+    parameters = inspect.signature(reader).parameters
+    return "model" in parameters and parameters["model"].default is inspect.Parameter.empty
 
 
 def _read(reader: Callable[..., Any], body: bytes) -> Request:
     """Call a reader with what it takes: the bytes, or the object in them with the model from the URL."""
-    parameters = inspect.signature(reader).parameters
-    if "model" in parameters and parameters["model"].default is inspect.Parameter.empty:
+    if _takes_an_object(reader):
         parsed = read_json(body)
         if not isinstance(parsed, dict):
             raise ValueError("no object")
@@ -103,7 +127,7 @@ def targets() -> Iterator[Target]:
     for name, dialect in dialects():
         home = _home(dialect.format)
         for part, kind, source, check in (
-            ("decoder", "sse", seeds.streams, check_decoder),
+            ("decoder", _FRAMINGS.get(dialect.format, "sse"), seeds.streams, check_decoder),
             ("completion", "json", seeds.wholes, check_completion),
             ("fault", "http", seeds.answers, check_fault),
         ):
@@ -111,6 +135,22 @@ def targets() -> Iterator[Target]:
                 f"{name}-{part}", kind, partial(source, dialect.format), partial(check, dialect), home=home
             )
     written_for = [dialect for _, dialect in dialects()]
+    for name, reader in (("body", read_body), ("count", read_count)):
+        yield Target(
+            f"generate_content-client-{name}",
+            "json",
+            partial(seeds.client_requests, GOOGLES),
+            partial(check_client_request, partial(reader, model="m"), InvalidBody, []),
+            home="tests/runtime/dialects/test_generate_content_reading.py",
+        )
+    for way, embeds in (("single", read_single), ("batch", read_batch), ("predict", read_predict)):
+        yield Target(
+            f"embed_content-client-{way}",
+            "json",
+            lambda: _EMBEDS,
+            partial(check_embed_request, partial(embeds, model="m")),
+            home="tests/runtime/dialects/test_embed_content_reading.py",
+        )
     for spoken, read, refusal in client_readers():
         yield Target(
             f"{spoken}-client",
@@ -121,10 +161,16 @@ def targets() -> Iterator[Target]:
         )
 
 
+_FRAMINGS: Final = {"converse": "frames", "ollama_chat": "lines", "program_lines": "lines"}
+"""Formats whose streams are not server-sent events."""
+
 _HOMES: Final = {
     "messages": "anthropic",
     "generate_content": "generate_content_answers",
     "cohere_chat": "cohere_answers",
+    "converse": "bedrock",
+    "ollama_chat": "ollama",
+    "program_lines": "program",
 }
 
 
@@ -159,6 +205,7 @@ def _sound_completion(completion: Completion) -> None:
     sound(completion, Completion)
     _sound_usage(completion.usage)
     json.loads(msgspec.json.encode(replies.write(completion, id="i", model="m", created=1)))
+    json.loads(msgspec.json.encode(googles.write(completion, id="i", model="m", thoughts=True)))
     try:
         json.loads(msgspec.json.encode(messages.write(completion, id="i", model="m")))
     except VendorFault as refusal:
@@ -189,7 +236,7 @@ def check_decoder(dialect: Dialect, case: bytes) -> None:
         elif isinstance(event, ToolCallDelta):
             assert event.call >= 0
         assert getattr(event, "index", 0) >= 0
-    _written(events, own=dialect.format == MESSAGES)
+    _written(events, dialect.format)
 
 
 def _decode(dialect: Dialect, pieces: list[bytes]) -> list[Event]:
@@ -213,12 +260,20 @@ def _decode(dialect: Dialect, pieces: list[bytes]) -> list[Event]:
     return events
 
 
-def _written(events: list[Event], *, own: bool) -> None:
+def _written(events: list[Event], format: str) -> None:
     """Clients of each format can be sent the events, and what they add up to."""
+    own = format == MESSAGES
     writers = (
         Writer(id="i", model="m", created=1, include_usage=True),
         MessagesWriter(id="i", model="m", own=own),
     )
+    for array in (False, True):
+        google = GooglesWriter(id="i", model="m", own=format == GOOGLES, thoughts=True, array=array)
+        told = b"".join([*map(google.write, events), google.close()])
+        pieces = (
+            [told] if array else [piece.removeprefix(b"data: ") for piece in told.split(b"\r\n\r\n")[:-1]]
+        )
+        assert all(isinstance(json.loads(piece), list if array else dict) for piece in pieces)
     assembler = Assembler()
     for event in events:
         assembler.add(event)
@@ -256,6 +311,25 @@ def check_fault(dialect: Dialect, case: bytes) -> None:
         headers[name.lower()] = value.strip()
     answer = Answer(max(300, int(status[0])) if status else 400, headers, body, 1_700_000_000.0)
     _sound_fault(dialect.fault(answer))
+
+
+_EMBEDS: Final = [
+    b'{"content":{"parts":[{"text":"a"}]},"taskType":"RETRIEVAL_QUERY","outputDimensionality":8}',
+    b'{"requests":[{"model":"m","content":{"parts":{"text":"a"}}},{"content":{"parts":[{"text":"b"}]}}]}',
+    b'{"instances":[{"content":"a","task_type":"CLUSTERING"}],"parameters":{"autoTruncate":true}}',
+]
+
+
+def check_embed_request(read: Callable[[bytes], Embed], case: bytes) -> None:
+    """A sound request of at least one text, or a refusal."""
+    try:
+        wanted = read(case)
+    except InvalidBody as error:
+        assert str(error)
+        return
+    msgspec.json.encode(wanted)
+    assert wanted.inputs
+    assert all(isinstance(text, str) for text in wanted.inputs)
 
 
 def check_client_request(

@@ -12,6 +12,7 @@ import trio
 from llm_dispatcher.runtime.dialects.formats.generate_content.elements import ElementSplitter
 from llm_dispatcher.runtime.wire.client import TrioTransport
 from llm_dispatcher.runtime.wire.client_parser import ResponseParser
+from llm_dispatcher.runtime.wire.eventstream import CorruptMessage, EventStreamDecoder, OversizedMessage
 from llm_dispatcher.runtime.wire.ndjson import LineSplitter, OversizedLine
 from llm_dispatcher.runtime.wire.server import Server, ServerLimits
 from llm_dispatcher.runtime.wire.server_connection import ServerConnection
@@ -54,6 +55,13 @@ def targets() -> Iterator[Target]:
         slow=True,
     )
     yield Target("sse", "sse", _every_stream, check_sse, home="tests/wire/test_sse.py")
+    yield Target(
+        "eventstream",
+        "frames",
+        lambda: seeds.streams("converse"),
+        check_frames,
+        home="tests/wire/test_eventstream.py",
+    )
     yield Target("ndjson", "bytes", _lines, check_lines, home="tests/wire/test_client_ndjson.py")
     yield Target(
         "elements",
@@ -148,7 +156,7 @@ class _LoudServer(Server):
     """Does not keep the crash of a connection to itself."""
 
     async def serve_connection(self, stream: trio.abc.Stream) -> None:
-        await ServerConnection(self, stream, None).run()
+        await ServerConnection(self, stream, None, None).run()
 
 
 def check_server(case: bytes) -> None:
@@ -261,6 +269,24 @@ def check_sse(case: bytes) -> None:
         return events, residue, decoder.comments, decoder.last_event_id, decoder.retry
 
     same_for_every_cut(case, run)
+
+
+def check_frames(case: bytes) -> None:
+    """The same messages in every cut, each within the limit; nothing but the two refusals is raised."""
+    same_for_every_cut(case, _frames)
+
+
+def _frames(pieces: list[bytes]) -> list[object]:
+    decoder = EventStreamDecoder(_LIMIT)
+    found: list[object] = []
+    try:
+        for piece in pieces:
+            found += decoder.feed(piece)
+            assert held(decoder) <= _OVERHEAD * (len(piece) + _LIMIT), "bytes pile up"
+        found.append(decoder.close())
+    except (CorruptMessage, OversizedMessage) as refusal:
+        found.append(str(refusal))
+    return found
 
 
 def check_lines(case: bytes) -> None:

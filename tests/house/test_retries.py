@@ -88,6 +88,46 @@ async def test_without_a_budget_a_failure_is_told_at_once(autojump_clock: MockCl
     assert sum(made) == 110
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_as_long_as_retries_help_none_is_refused(autojump_clock: MockClock, streamed: bool) -> None:
+    """Even for more failures than the budget has retries; and not for the seventh where nobody helps."""
+    good = stream("hi") if streamed else answer("hi")
+    for b, answered in ((good, 20), (status(503), 0)):
+        scripts = {"a": ScriptedTransport(status(503)), "b": ScriptedTransport(b)}
+        async with plane({"retry": {"budget": 0.0, "floor": 0.1}}, **scripts) as house:
+            served = 0
+            for _ in range(20):
+                with suppress(errors.DispatchError):
+                    if streamed:
+                        async with house.stream(HELLO):
+                            served += 1
+                    else:
+                        served += bool(await house.send(HELLO))
+            assert served == answered
+            assert len(scripts["b"].sent) == (20 if answered else 6)
+
+
+async def test_a_retry_whose_connection_was_stale_is_told_of_once(autojump_clock: MockClock) -> None:
+    """The fresh connection is on the same account: what comes of that is what came of the retry."""
+    stale = Script(error=StaleConnection("closed"))
+    scripts = {"a": ScriptedTransport(status(503)), "b": ScriptedTransport(stale, answer())}
+    async with plane({}, **scripts) as house:
+        await house.send(HELLO)
+        told = house.house.budget.statistics(trio.current_time())[""]
+    assert (told.withdrawals, told.helped, told.in_vain) == (1, 1, 0)
+
+
+@pytest.mark.parametrize(("desperate", "asked"), [(False, 2), (True, 1)])
+async def test_the_last_resort_is_not_asked_twice(
+    autojump_clock: MockClock, desperate: bool, asked: int
+) -> None:
+    """Its circuit is open again for seconds: the caller is told at once, not after a back-off."""
+    a = ScriptedTransport(status(500))
+    async with plane({}, Leasing(desperate=desperate), a=a) as house:
+        assert await fails(house, HELLO) == asked
+    assert (trio.current_time() == 0) is desperate
+
+
 async def test_one_class_of_requests_cannot_spend_the_retries_of_another(autojump_clock: MockClock) -> None:
     batch = Request(model="m", messages=HELLO.messages, criticality="sheddable")
     scripts = {name: ScriptedTransport(status(503)) for name in "abc"}

@@ -355,7 +355,7 @@ COOLDOWNS: Final = (
         name="cooldown-hint",
         breaks="a vendor that asks for a long pause gets a short one",
         file="actors/settling.py",
-        old="gauge.close(now + limit.rest if hint is None else max(now, hint), Cause.COOLING)",
+        old="gauge.close(max(now, hint), Cause.COOLING)",
         new="gauge.close(now + limit.rest, Cause.COOLING)",
         tests=("actors/test_vendor.py", "house/test_dispatch.py"),
     ),
@@ -413,17 +413,17 @@ SHIELDS: Final = (
     Mutation(
         name="shield-read-out",
         breaks="a vendor that sends its last event and no end keeps the caller waiting, beyond any cancellation",
-        file="runtime/attempt.py",
+        file="runtime/exchange.py",
         old="""            with trio.CancelScope(deadline=trio.current_time() + _LINGER, shield=True):
-                await self._read_out(pieces)""",
+                await self._read_out()""",
         new="""            with trio.CancelScope(shield=True):
-                await self._read_out(pieces)""",
+                await self._read_out()""",
         tests=("house/test_shields.py",),
     ),
     Mutation(
         name="shield-close",
         breaks="a connection that does not close keeps a cancelled caller waiting",
-        file="runtime/attempt.py",
+        file="runtime/exchange.py",
         old="""        with trio.CancelScope(deadline=trio.current_time() + _LINGER, shield=True):
             await response.aclose()""",
         new="""        with trio.CancelScope(shield=True):

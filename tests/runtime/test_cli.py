@@ -35,7 +35,19 @@ name = "default"
 targets = ["acme/large", "acme/small"]
 """
 
-COMMANDS = ["serve", "check", "chat", "models", "vendors", "status", "order", "faults", "simulate-vendor"]
+COMMANDS = [
+    "serve",
+    "check",
+    "chat",
+    "models",
+    "vendors",
+    "features",
+    "status",
+    "order",
+    "faults",
+    "simulate-vendor",
+    "bench",
+]
 
 BROKEN = GOOD.replace("first_token = 0", "first_token = 0, faults = { server_error = 1.0 }")
 
@@ -162,7 +174,17 @@ def test_models_lists_models_routes_and_modes_of_what_is_served(good: str) -> No
     result = run("models", "--config", good)
     rows = {line.split()[0]: line for line in result.stdout.splitlines()}
     assert result.exit_code == 0
-    assert rows["small"].split() == ["small", "model", "32k", "1", "2", "acme/small", "(simulated)"]
+    assert rows["small"].split() == [
+        "small",
+        "model",
+        "32k",
+        "1",
+        "2",
+        "acme/small",
+        "(simulated)",
+        "the",
+        "configuration",
+    ]
     assert rows["large"].split()[3:5] == ["?", "?"]
     assert rows["default"].split(maxsplit=2)[1:] == ["route", "priority: acme/large, acme/small"]
     assert rows["auto"].split()[1] == "mode"
@@ -352,7 +374,7 @@ def test_the_table_that_vendors_prints_can_be_pasted_and_so_can_its_comments(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = catalogue()[name]
-    for variable in (*entry.keys, "AZURE_OPENAI_ENDPOINT", "AZURE_AI_ENDPOINT"):
+    for variable in (*entry.keys, "AZURE_OPENAI_ENDPOINT", "AZURE_AI_ENDPOINT", "GOOGLE_CLOUD_PROJECT"):
         monkeypatch.setenv(variable, "https://a.example.com")
     text = run("vendors", name).stdout
     in_full = re.sub(r"^#(?=[a-z])", "", text, flags=re.MULTILINE)
@@ -367,3 +389,12 @@ def test_vendors_of_an_unknown_name_says_what_may_have_been_meant() -> None:
     result = run("vendors", "mistrel")
     assert result.exit_code == 2
     assert "did you mean `mistral`?" in result.stderr
+
+
+def test_the_table_of_a_vendor_says_what_its_model_costs_and_who_says_so() -> None:
+    pytest.importorskip("genai_prices")
+    assert (
+        "costs $0.59 in, $0.79 out per million tokens\n# (as published: genai-prices"
+        in run("vendors", "groq").stdout
+    )
+    assert "knows none of Qwen/Qwen3-32B; write yours, or costs are unknown" in run("vendors", "vllm").stdout

@@ -61,13 +61,6 @@ def test_nothing_sent_is_nothing_spent() -> None:
     assert (spent.cost, spent.ceiling) == (Decimal(0), Decimal(0))
 
 
-def test_what_turned_out_not_to_have_been_sent_is_released() -> None:
-    made = sent()
-    made.unsend()
-    made.settle(fault(FaultClass.CONNECT), complete=False)
-    assert made.state is BillState.RELEASED
-
-
 def test_a_refusal_within_an_answer_that_had_begun_is_not_free() -> None:
     made = sent()
     made.accept()

@@ -14,10 +14,17 @@ from llm_dispatcher.runtime.wire.server import Server
 from .crowds import faulty
 from .front import Heard, front_door, request_bytes
 from .measure import Figures, quantile
-from .outages import WELL
-from .world import Call, World, hello, world
+from .outages import WELL, asked
+from .world import HELLO, Call, World, hello, world
 
-__all__ = ["balance", "cancellation_latency", "counters", "no_timeout_fires_early", "retry_delays"]
+__all__ = [
+    "balance",
+    "cancellation_latency",
+    "counters",
+    "no_timeout_fires_early",
+    "own_connections_run_out",
+    "retry_delays",
+]
 
 
 async def retry_delays() -> Figures:
@@ -129,6 +136,39 @@ async def cancellation_latency(crowd: int) -> Figures:
         ]
     figures.exactly("closed", len(closed), crowd)
     figures.at_most("client's FIN to the vendor's, p99", quantile(closed, 0.99), 1.0, " s")
+    return figures
+
+
+async def own_connections_run_out(streamed: bool) -> Figures:
+    """Two connections to A, and twenty requests at once that take two seconds each: the last of them wait for nine times as
+    long as A takes, beyond every limit that there is for A."""
+    figures, crowd, takes = Figures(), 20, 2.0
+    script = Script(default=Step(tokens=2, delay=Delays(before_head=takes)))
+    settings: dict[str, Any] = {"timeouts": {"first_token": 5, "between_tokens": 5}}
+    async with world({"a": script, "b": Script(default=WELL)}, connections=2, **settings) as here:
+        # So many are needed before it is known what is usual.
+        for _ in range(10):
+            await here.together([HELLO] * 2, streamed=streamed)
+        calls = await here.together([HELLO] * crowd, streamed=streamed)
+        await here.rest()
+        told = here.dispatcher.statistics().deployments["a/m"]
+        first = [call.attempts[-1].first_token or takes for call in calls]
+        figures.at_least("longest wait", max(call.seconds for call in calls), takes * crowd / 2 - 0.1, " s")
+        figures.exactly("answered by A", sum([asked(call, "a") for call in calls if call.ok]), crowd)
+        figures.exactly("held against A", sum(told.errors.values()) + len(here.breaker("a").history), 0)
+        figures.between("an attempt's time to the first content", max(first), takes, takes + 0.1, " s")
+        seconds = [each.seconds for call in calls for each in call.attempts]
+        figures.between("an attempt's time", max(seconds), takes, takes + 0.1, " s")
+        blamed = await here.call(hello(timeout=0.5), streamed=streamed)
+        faults = [each.fault for each in blamed.attempts]
+        figures.exactly("who got one, and no answer in time, is A's", faults == ["ttft_timeout"], True)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(here.together, [HELLO] * 2)
+            await trio.sleep(0.1)
+            late = await here.call(hello(timeout=0.5), streamed=streamed)
+        left = [each.fault for each in late.attempts]
+        figures.exactly("who never got a connection is not A's", left == ["local"], True)
+        figures.exactly("billed for it", float(late.attempts[0].cost or 0), 0)
     return figures
 
 

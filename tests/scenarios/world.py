@@ -31,7 +31,6 @@ DIALECTS = {"openai": ("openai", "/v1"), "anthropic": ("anthropic", "/v1"), "goo
 """Dialect -> the vendor's name for its format, and where that is served."""
 
 _HISTORY = 100_000
-_CONNECTIONS = ClientLimits(max_connections=5000)
 _SETTLING = 1.0
 """Seconds in which a world that is left may come to rest."""
 
@@ -250,9 +249,11 @@ async def world(
     *,
     sockets: bool = False,
     seed: int = 1,
+    connections: int = 5000,
     **settings: Any,
 ) -> AsyncIterator[World]:
-    """A house over one vendor per script. `tables`: settings of single vendors. With `sockets` the vendors are at real ones."""
+    """A house over one vendor per script. `tables`: settings of single vendors. With `sockets` the vendors are at real ones.
+    `connections`: the most to each vendor."""
     begun = trio.current_time()
     vendors = {
         name: ScriptedVendor(script, wall_now=lambda: WALL + trio.current_time() - begun, history=_HISTORY)
@@ -262,7 +263,10 @@ async def world(
     async with trio.open_nursery() as nursery:
         network = MemoryNetwork({f"{name}.test": each for name, each in vendors.items()}, nursery)
         dial = None if sockets else network.dial
-        transports = {name: TrioTransport(limits=_CONNECTIONS, dial=dial) for name in scripts}
+        transports = {
+            name: TrioTransport(limits=ClientLimits(max_connections=connections), dial=dial)
+            for name in scripts
+        }
         if sockets:
             given = {name: await _at_a_socket(vendors[name], table, nursery) for name, table in given.items()}
         async with Dispatcher.open(

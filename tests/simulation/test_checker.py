@@ -98,7 +98,7 @@ def later(record: Record, by: float, **changes: object) -> Record:
 
 RETRY = (
     but(GRANTED, permit=8, vendor="v1", deployment="v1/m"),
-    but(SETTLED, permit=8, vendor="v1", deployment="v1/m"),
+    but(SETTLED, permit=8, vendor="v1", deployment="v1/m", fault="server_error"),
 )
 SECOND = later(GRANTED, 0.6, permit=8, vendor="v1", deployment="v1/m", start_at=0.6)
 MANY = [
@@ -145,7 +145,7 @@ WRONG: list[tuple[str, tuple[Record, ...], str]] = [
     ("I3", without(ATTEMPTED), "was booked 0.000028 that nobody charges"),
     ("I4", changed(ATTEMPTED, limited=True, step="limit: requests"), "v0 refused attempt 1"),
     ("I4", tuple(MANY), "requests with k1 in 1 s"),
-    ("I5", (*GOOD, *RETRY), "1 retries for 1 requests"),
+    ("I5", (*GOOD, *RETRY), "1 retries in vain for 1 requests"),
     (
         "I5",
         (*GOOD, *[but(each, permit=20 + extra) for extra in range(3) for each in (GRANTED, SETTLED)]),
@@ -202,6 +202,8 @@ RIGHT: list[tuple[str, tuple[Record, ...]]] = [
     ("I4", tuple([but(each, key="k2") if isinstance(each, Attempted) else each for each in MANY[:12]])),
     # A connection that had gone stale is replaced for free.
     ("I5", (but(GRANTED, permit=6), but(SETTLED, permit=6, fault="stale_connection"), *GOOD)),
+    # A retry that brought the answer is none that the budget counts.
+    ("I5", (but(GRANTED, permit=6), but(SETTLED, permit=6, fault="server_error"), *GOOD)),
     # A lease that was slept through and given back was no attempt.
     ("I5", (but(GRANTED, permit=6), but(SETTLED, permit=6, fault="local", sent=False), *GOOD)),
     # Before the first content everything may be tried again, and what is not streamed has no first content.

@@ -106,3 +106,10 @@ def test_the_like_of_what_crashed_an_actor_twice_is_served_again_after_five_minu
     )
     crashed = ("error", "actor_crashed")
     assert endings(history) == [crashed, crashed, crashed, ("complete", None)]
+
+
+def test_a_request_that_came_as_the_server_began_to_drain_is_served() -> None:
+    """It was begun, and its connection closed as an idle one. Here both happen when a standstill ends."""
+    crowd = [client(number, 1.0 + number / 10) for number in range(1, 21)]
+    history = lived(vendor(), clients=crowd, jumps=(Jump(at=0.5, seconds=10.0),), drains_at=3.0, grace=20.0)
+    assert [each.how for each in history.of(Ended) if each.how != "left"] == ["complete"] * 20

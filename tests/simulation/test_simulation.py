@@ -7,21 +7,24 @@ import pytest
 from .run import mode_of, play_seeds
 from .story import tell
 
-_SEEDS = 50
+_SEEDS = range(1, 51)
+_SHARE = 10
+"""So many in one test, so that the tests can be spread over processes."""
 
 
 @pytest.mark.slow
-def test_every_promise_is_kept_in_fifty_worlds() -> None:
-    verdicts = list(play_seeds([(seed, mode_of(seed)) for seed in range(1, _SEEDS + 1)]))
+@pytest.mark.parametrize("first", _SEEDS[::_SHARE])
+def test_every_promise_is_kept_in_fifty_worlds(first: int) -> None:
+    verdicts = list(play_seeds([(seed, mode_of(seed)) for seed in range(first, first + _SHARE)]))
     wrong = [f"seed {each.seed} ({each.mode}): {found}" for each in verdicts for found in each.violations]
     assert wrong == []
-    assert len(verdicts) == _SEEDS
+    assert len(verdicts) == _SHARE
     # That much goes wrong in these worlds, and that it is noticed, is what the rest is worth.
     assert (
         sum([each.attempts - each.estimated for each in verdicts])
         > sum([each.requests for each in verdicts]) / 4
     )
-    assert sum([each.estimated for each in verdicts]) > 100
+    assert sum([each.estimated for each in verdicts]) > 20
 
 
 @pytest.mark.slow

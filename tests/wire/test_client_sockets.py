@@ -1,6 +1,5 @@
 """The transport over real sockets: keep-alive, stale connections, timeouts, TLS, proxies, Unix sockets."""
 
-import base64
 import math
 import socket
 import ssl
@@ -336,95 +335,7 @@ async def test_a_truncated_answer_over_tls_is_an_error() -> None:
             await fetch(transport, post(url=f"https://localhost:{port}/"))
 
 
-# Proxies and Unix sockets
-
-
-async def pump(source: trio.abc.Stream, sink: trio.abc.Stream) -> None:
-    try:
-        while data := await source.receive_some():
-            await sink.send_all(data)
-    except (trio.BrokenResourceError, trio.ClosedResourceError):
-        return
-
-
-class TunnelProxy:
-    """An HTTP proxy for CONNECT that wants a password."""
-
-    def __init__(self, answer: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n") -> None:
-        self.heads: list[bytes] = []
-        self._answer = answer
-
-    async def __call__(self, stream: trio.abc.Stream) -> None:
-        head = await read_request(stream)
-        self.heads.append(head)
-        await stream.send_all(self._answer)
-        if b" 200 " not in self._answer:
-            return
-        host, _, port = head.split()[1].decode().rpartition(":")
-        upstream = await trio.open_tcp_stream(host, int(port))
-        async with upstream, trio.open_nursery() as nursery:
-            nursery.start_soon(pump, upstream, stream)
-            await pump(stream, upstream)
-            nursery.cancel_scope.cancel()
-
-
-async def test_https_goes_through_a_tunnel_of_the_proxy() -> None:
-    origin, port = await listen()
-    listener, proxy_port = await listen()
-    proxy = TunnelProxy()
-    secured = over_tls(answering(OK), server_context("localhost"))
-    async with serving(secured, origin), serving(proxy, listener):
-        url = f"http://user:p%40ss@127.0.0.1:{proxy_port}"
-        async with TrioTransport(ssl_context=client_context(), proxy=url) as transport:
-            for _ in range(2):
-                assert await fetch(transport, post(url=f"https://localhost:{port}/")) == (200, b"ok")
-    (head,) = proxy.heads
-    assert head.startswith(b"CONNECT localhost:%d HTTP/1.1\r\nHost: localhost:%d\r\n" % (port, port))
-    assert b"Proxy-Authorization: Basic " + base64.b64encode(b"user:p@ss") in head
-
-
-@pytest.mark.parametrize(
-    ("answer", "reason"),
-    [
-        (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", "407"),
-        (b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "into the tunnel"),
-        (b"HTTP/1.1 20", "middle"),
-        (b"nonsense", "not an HTTP response"),
-    ],
-)
-async def test_a_proxy_that_fails_is_a_proxy_error(answer: bytes, reason: str) -> None:
-    async def proxy(stream: trio.abc.Stream) -> None:
-        await read_request(stream)
-        await stream.send_all(answer)
-
-    listener, port = await listen()
-    async with serving(proxy, listener), TrioTransport(proxy=f"http://127.0.0.1:{port}") as transport:
-        with pytest.raises(httpx.ProxyError, match=reason):
-            await fetch(transport, post(url="https://vendor.test/"))
-        assert transport.statistics().dialling == 0
-
-
-async def test_plain_http_tells_the_proxy_the_whole_url() -> None:
-    heads: list[bytes] = []
-
-    async def proxy(stream: trio.abc.Stream) -> None:
-        heads.append(await read_request(stream))
-        await stream.send_all(OK)
-
-    listener, port = await listen()
-    async with serving(proxy, listener), TrioTransport(proxy=f"http://u:p@127.0.0.1:{port}") as transport:
-        assert await fetch(transport, post(url="http://vendor.test:81/a?b")) == (200, b"ok")
-    assert heads[0].startswith(b"POST http://vendor.test:81/a?b HTTP/1.1\r\nHost: vendor.test:81\r\n")
-    assert b"Proxy-Authorization: Basic " in heads[0]
-
-
-@pytest.mark.parametrize(
-    "proxy", ["https://secret:pw@proxy:1", "socks5://proxy:1", "http://", "proxy:1", "http://p/path"]
-)
-def test_other_proxies_are_refused_with_advice_and_without_the_password(proxy: str) -> None:
-    with pytest.raises(ValueError, match="AsyncHTTPTransport") as caught:
-        TrioTransport(proxy=proxy)
-    assert "pw" not in str(caught.value)
+# Unix sockets
 
 
 async def test_a_unix_socket_is_dialled_whatever_the_host(tmp_path: Path) -> None:

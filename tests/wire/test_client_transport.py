@@ -288,6 +288,24 @@ async def test_no_free_connection_in_time_is_a_pool_timeout(autojump_clock: Mock
         others.cancel_scope.cancel()
 
 
+async def test_who_waits_for_a_connection_is_told_when_that_begins_and_ends(
+    autojump_clock: MockClock,
+) -> None:
+    told: dict[str, list[tuple[bool, float]]] = {"first": [], "second": []}
+
+    async def one(transport: TrioTransport, name: str) -> None:
+        request = post()
+        request.extensions["waiting"] = lambda waits: told[name].append((waits, trio.current_time()))
+        await fetch(transport, request)
+
+    async with playing(answering(OK, pause=2)) as peer, trio.open_nursery() as nursery:
+        transport = TrioTransport(dial=peer.dial, limits=ClientLimits(max_connections=1))
+        nursery.start_soon(one, transport, "first")
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(one, transport, "second")
+    assert told == {"first": [], "second": [(True, 0), (False, pytest.approx(2))]}
+
+
 async def test_a_connection_elsewhere_that_is_idle_makes_room() -> None:
     async with playing(answering(OK)) as peer:
         transport = TrioTransport(dial=peer.dial, limits=ClientLimits(max_connections=1))

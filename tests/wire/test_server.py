@@ -203,9 +203,10 @@ async def test_draining_closes_the_idle_lets_the_busy_end_and_cuts_the_rest(
     server = Server(app)
     answers: dict[str, tuple[float, bytes]] = {}
 
-    async def client(path: str, nursery: trio.Nursery) -> None:
+    async def client(path: str, nursery: trio.Nursery, at: float = 0.0) -> None:
         ours, theirs = memory_stream_pair()
         nursery.start_soon(server.serve_connection, theirs)
+        await trio.sleep(at)
         if path:
             await ours.send_all(f"GET /{path} HTTP/1.1\r\nhost: h\r\n\r\n".encode())
         answer = await read_all(ours)
@@ -215,11 +216,14 @@ async def test_draining_closes_the_idle_lets_the_busy_end_and_cuts_the_rest(
         async with trio.open_nursery() as nursery:
             for path in ("", "5", "50"):
                 nursery.start_soon(client, path, nursery)
+            # This one's request is on its way.
+            nursery.start_soon(client, "3", nursery, 1.1)
             await trio.sleep(1)
             await server.drain(11.0)
 
     await clients()
-    assert answers[""] == (1, b"")
+    assert answers[""] == (1.2, b"")
+    assert answers["3"][1].startswith(b"HTTP/1.1 200 ")
     assert answers["5"][0] == 5
     assert b"connection: close" in answers["5"][1]
     assert answers["50"][0] == 11

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from llm_dispatcher.runtime.process import resident_bytes
 from llm_dispatcher.runtime.wire.addresses import AddressQuota
 from llm_dispatcher.runtime.wire.descriptors import Descriptors
@@ -221,6 +222,32 @@ async def test_silent_connections_make_room_oldest_first_and_running_requests_st
         assert b"200 OK" in await newer.receive_some()
         for stream in (busy, older, newer, another):
             await stream.aclose()
+
+
+async def test_a_request_that_has_begun_is_not_cut_to_make_room() -> None:
+    """Nor one whose head has just come: between that and its beginning, others have their turns."""
+    begun = answered = 0
+
+    async def counting(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal begun
+        begun += 1
+        await trio.lowlevel.checkpoint()
+        await echo(scope, receive, send)
+
+    for turn in range(60):
+        server = Server(counting)
+        ours, theirs = memory_stream_pair()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.serve_connection, theirs)
+            await trio.testing.wait_all_tasks_blocked()
+            await ours.send_all(GET)
+            for _ in range(turn % 4):
+                await trio.lowlevel.cancel_shielded_checkpoint()
+            server._evict()
+            answered += bool(await ours.receive_some())
+            nursery.cancel_scope.cancel()
+    assert begun == answered
+    assert answered > 0
 
 
 async def test_when_all_are_busy_a_new_client_waits_for_a_place(autojump_clock: MockClock) -> None:

@@ -253,6 +253,17 @@ def test_one_that_does_not_fit_keeps_its_turn_however_often_it_is_looked_at() ->
     assert drained(queue)[0] == "a0"
 
 
+def test_a_look_changes_nothing_of_who_is_served_and_who_was_overtaken() -> None:
+    settings = FairQueueSettings(quantum=4.0, bypasses=2)
+    costs = [("a", 9.0), ("a", 70.0), ("b", 3.0), ("b", 70.0), ("a", 70.0)]
+    looked_at, left_alone = (filled(FairQueue[str](settings, {"a": 2.0}), *costs) for _ in range(2))
+    for expected in ("a1", "b1", None):
+        looked_at.peek(0.0, {"a0", "b0"}.__contains__)
+        for queue in (looked_at, left_alone):
+            entry = queue.pop(0.0, {"a0", "b0"}.__contains__)
+            assert (entry and entry.item) == expected
+
+
 def test_in_a_full_queue_whoever_has_the_most_waiting_makes_room_for_others() -> None:
     queue = filled(FairQueue[str](FairQueueSettings(entries=4)), ("greedy", 5.0), *[("greedy", 1.0)] * 3)
     assert not queue.push("b0", tenant="b", cost=2, size=1, deadline=FOREVER, now=0.0)

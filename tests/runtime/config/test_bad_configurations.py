@@ -77,6 +77,27 @@ CASES: list[tuple[str, str]] = [
         "    leave it out: deployments are called `vendor/model`",
     ),
     (
+        VENDOR.replace('"acme"', '"openai"').replace('"sk-1"', '"sk-1"\npassthrough = true'),
+        "vendors[0] (openai).passthrough: /openai/ is a path of the dispatcher's own\n"
+        '    name another path, such as passthrough = "openai-direct"',
+    ),
+    (
+        VENDOR.replace('"sk-1"', '"sk-1"\npassthrough = "v1"'),
+        "vendors[0] (acme).passthrough: /v1/ is a path of the dispatcher's own\n"
+        '    name another path, such as passthrough = "acme-direct"',
+    ),
+    (
+        VENDOR.replace('"sk-1"', '"sk-1"\npassthrough = "a/b"'),
+        "vendors[0] (acme).passthrough: /a/b/ is no path that every client can ask for\n"
+        '    name another path, such as passthrough = "acme-direct"',
+    ),
+    (
+        VENDOR.replace('"sk-1"', '"sk-1"\npassthrough = true')
+        + VENDOR.replace('"acme"', '"other"').replace('"sk-1"', '"sk-1"\npassthrough = "acme"'),
+        "vendors[1] (other).passthrough: another vendor is passed on to below /acme/ too\n"
+        '    name another path, such as passthrough = "other-direct"',
+    ),
+    (
         VENDOR.replace('"sk-1"', '"sk-1"\ndialect = "antropic"'),
         "vendors[0] (acme).dialect: no dialect is called 'antropic'\n    did you mean `anthropic`?",
     ),
@@ -129,9 +150,15 @@ CASES: list[tuple[str, str]] = [
         "vendors[0] (acme).headers.Content-Length: is set for each request\n    leave it out",
     ),
     (
-        VENDOR.replace('"sk-1"', '"sk-1"\nproxy = "socks5://u:secret@p:1"'),
-        "vendors[0] (acme).proxy: not the address of an http proxy\n"
-        '    write it like "http://user:password@proxy.example.com:3128"; TLS to vendors goes through it',
+        VENDOR.replace('"sk-1"', '"sk-1"\nproxy = "socks4://u:secret@p:1"'),
+        "vendors[0] (acme).proxy: not the address of a proxy\n"
+        '    write it like "http://user:password@proxy.example.com:3128", with the scheme http, https, socks5 or socks5h, '
+        'or "none"',
+    ),
+    (
+        VENDOR.replace('"sk-1"', '"sk-1"\nwarm = 3\nmax_connections = 2'),
+        "vendors[0] (acme).warm: 3 connections are more than `max_connections`, 2\n"
+        "    keep fewer warm, or allow more",
     ),
     (
         VENDOR.replace('"sk-1"', '"sk-1"\nlimits = { concurrent = 0 }'),
@@ -183,7 +210,13 @@ CASES: list[tuple[str, str]] = [
     (
         VENDOR + "context = 0",
         "vendors[0] (acme).models[0] (large).context: a context of 0 holds no request\n"
-        "    leave it out for 128k",
+        "    leave it out if you do not know it",
+    ),
+    (
+        VENDOR
+        + "price = { input = 1, output = 1, tiers = [{ above = 9, input = 1, output = 1 }, { above = 9, input = 2, output = 2 }] }",
+        "vendors[0] (acme).models[0] (large).price.tiers: are out of order\n"
+        "    order them by `above`, the smallest first, each once",
     ),
     (
         VENDOR + "price = { input = 0.00000015, output = 1 }",

@@ -93,7 +93,7 @@ def test_the_plain_form_says_what_is_served_and_why_not_the_rest() -> None:
     assert told["vendors"][2]["address"] == "simulated"
     assert [each["name"] for each in told["deployments"]] == ["[red]acme/m", "[red]acme/m#2"]
     assert told["deployments"][0]["id"] == "m-1"
-    assert told["deployments"][0]["price"] == {"input": 0.15, "output": 1.0}
+    assert told["deployments"][0]["price"] == {"input": 0.15, "output": 1.0, "tiers": []}
     assert told["deployments"][0]["capabilities"] == ["json", "tools", "vision"]
     assert told["server"]["address"] == "http://[::1]:80"
     assert told["routes"][0]["deployments"] == ["[red]acme/m", "[red]acme/m#2"]

@@ -15,6 +15,8 @@ from typing import Any
 import msgspec
 import pytest
 from llm_dispatcher.runtime.canon import (
+    Audio,
+    File,
     Image,
     JsonOutput,
     Message,
@@ -27,9 +29,12 @@ from llm_dispatcher.runtime.canon import (
     ToolChoice,
     ToolResult,
 )
+from llm_dispatcher.runtime.dialects.base import InvalidBody, Unsupported
 from llm_dispatcher.runtime.dialects.formats.generate_content import FORMAT, read, write
+from llm_dispatcher.runtime.dialects.formats.generate_content.reading import read_body, read_count
 from llm_dispatcher.runtime.dialects.formats.generate_content.schema import json_schema
 from llm_dispatcher.runtime.dialects.formats.generate_content.wire import MADE_ID
+from llm_dispatcher.runtime.dialects.formats.messages import request as others
 
 from tests.corpus import folder, needs_corpus
 
@@ -251,18 +256,22 @@ def test_a_result_is_its_text_or_its_json(
     assert message.content == [ToolResult("i", text, "f", is_error, extra)]
 
 
-def test_pictures_are_images_and_other_media_are_opaque() -> None:
-    sound = {"inlineData": {"mimeType": "audio/wav", "data": "AA=="}}
+def test_pictures_sounds_and_documents_have_their_words_and_films_are_opaque() -> None:
+    film = {"inlineData": {"mimeType": "video/mp4", "data": "AA=="}}
     (message,) = user(
         {"inlineData": {"mimeType": "image/png", "data": "AA=="}},
         {"fileData": {"mimeType": "image/webp", "fileUri": "gs://b/c"}, "mediaResolution": {"level": "LOW"}},
-        sound,
+        {"inlineData": {"mimeType": "audio/wav", "data": "AA=="}},
+        {"fileData": {"mimeType": "application/pdf", "fileUri": "gs://b/d"}},
+        film,
         {"fileData": {"fileUri": "https://youtu.be/x"}},
     )
     assert message.content == [
         Image(data="AA==", media_type="image/png"),
         Image(url="gs://b/c", media_type="image/webp", extra={FORMAT: {"mediaResolution": {"level": "LOW"}}}),
-        Opaque(FORMAT, sound),
+        Audio(data="AA==", media_type="audio/wav"),
+        File(url="gs://b/d", media_type="application/pdf"),
+        Opaque(FORMAT, film),
         Opaque(FORMAT, {"fileData": {"fileUri": "https://youtu.be/x"}}),
     ]
 
@@ -393,3 +402,76 @@ def test_a_bound_that_no_tokens_can_be_reserved_by_is_left_to_the_vendor(field: 
     request = read({"contents": [], "generationConfig": {field: value}}, model="m")
     assert (request.max_tokens, request.n) == (None, None)
     assert request.extra == {"generate_content": {"generationConfig": {field: value}}}
+
+
+# --- what Google's SDK does ---------------------------------------------------------------------
+
+
+def test_a_result_without_an_id_answers_a_call_that_has_one() -> None:
+    result = {"functionResponse": {"name": "f", "response": {"result": "x"}}}
+    contents = [
+        {"role": "model", "parts": [{"functionCall": {"name": "f", "id": "a"}}, {"functionCall": {"name": "f", "id": "b"}}]},
+        {"role": "user", "parts": [{"functionResponse": {**result["functionResponse"], "id": "a"}}, result]},
+    ]  # fmt: skip
+    (_, results) = read({"contents": contents}, model="m").messages
+    assert [part.call_id for part in results.content if isinstance(part, ToolResult)] == ["a", "b"]
+
+
+def test_the_chunks_of_a_streamed_answer_are_one_message_of_one_text() -> None:
+    contents = [
+        *HI,
+        {"role": "model", "parts": [{"text": "Hel"}]},
+        {"role": "model", "parts": [{"text": "lo"}]},
+        {"role": "model", "parts": [{"text": ""}]},
+        {"role": "model", "parts": [{"text": "sealed", "thoughtSignature": "s"}]},
+        {"role": "model", "parts": [{"text": "a"}, {"text": "b"}]},
+        *HI,
+        *HI,
+    ]
+    messages = read({"contents": contents}, model="m").messages
+    assert [message.role for message in messages] == ["user", "assistant", "user", "user"]
+    assert messages[1].content == [Text("Hello"), Text("sealed", "s"), Text("a"), Text("b")]
+
+
+def test_a_body_of_nothing_but_a_system_instruction_is_refused_by_name() -> None:
+    for body in (
+        b"{}",
+        b'{"systemInstruction": {"parts": [{"text": "x"}]}}',
+        b'{"contents": [{"parts": []}]}',
+    ):
+        with pytest.raises(InvalidBody, match="contents"):
+            read_body(body, model="m")
+    for body in (b"", b"[]", b'{"contents": 5}', b'{"generationConfig": []}'):
+        with pytest.raises(InvalidBody):
+            read_body(body, model="m")
+
+
+def test_what_is_to_be_counted_may_stand_within_a_request() -> None:
+    inner = {"contents": HI, "systemInstruction": {"parts": [{"text": "be brief"}]}, "model": "models/m"}
+    assert len(read_count(json.dumps({"generateContentRequest": inner}).encode(), model="m").messages) == 2
+    assert len(read_count(json.dumps({"contents": HI}).encode(), model="m").messages) == 1
+
+
+def test_what_only_concerns_googles_filters_and_books_keeps_nobody_else_from_answering() -> None:
+    body: dict[str, Any] = {
+        "contents": HI,
+        "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}],
+        "labels": {"team": "a"},
+        "generationConfig": {
+            "responseModalities": ["TEXT"],
+            "responseMimeType": "application/json",
+            "responseSchema": {"type": "OBJECT", "properties": {"a": {"type": "STRING"}}},
+        },
+        "toolConfig": {"functionCallingConfig": {"mode": "VALIDATED"}},
+    }
+    _, dropped = others.write(read(body, model="m"), "m", stream=False)
+    assert dropped == ()
+    for name, value in (
+        ("generationConfig", {"responseModalities": ["AUDIO"]}),
+        ("generationConfig", {"mediaResolution": "MEDIA_RESOLUTION_LOW"}),
+        ("cachedContent", "cachedContents/1"),
+        ("tools", [{"googleSearch": {}}]),
+        ("toolConfig", {"retrievalConfig": {}}),
+    ):
+        with pytest.raises(Unsupported, match=f"generate_content.{name}"):
+            others.write(read({"contents": HI, name: value}, model="m"), "m", stream=False)

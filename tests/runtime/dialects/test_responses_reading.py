@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from llm_dispatcher.runtime.canon import (
+    File,
     Image,
     JsonOutput,
     Message,
-    Opaque,
     Reasoning,
     Request,
     Text,
@@ -172,7 +172,7 @@ def test_items_become_messages_and_those_of_one_turn_one_message() -> None:
         ),
         Message("tool", [ToolResult("a", "1"), ToolResult("b", [Text("2")])]),
         Message("assistant", "done"),
-        Message("user", [Opaque("responses", {"type": "input_file", "file_url": "https://e.org/f"})]),
+        Message("user", [File(url="https://e.org/f")]),
     ]
 
 

@@ -40,7 +40,7 @@ async def test_an_order_is_answered_with_how_the_vendor_stands(autojump_clock: M
         told = (await here.get("/v1/stats")).json()
     assert told["vendors"]["a"]["deployments"]["a/m"]["circuit"] == "isolated"
     assert told["network"]["down"] is False
-    assert told["budgets"]["retries"] == 10
+    assert told["budgets"]["retries"] == 60
     assert told["waiting"] == {}
 
 
@@ -98,3 +98,21 @@ async def test_an_order_gets_through_in_an_overload(autojump_clock: MockClock) -
     async with client(overload=overload) as here:
         assert (await here.post("/v1/orders", json=ISOLATE)).status_code == 200
         assert (await here.post("/v1/chat/completions", json={})).status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("client", "server", "status"),
+    [(None, ("/run/s", None), 200), (None, ("10.0.0.1", 4000), 403), (None, None, 403)],
+)
+async def test_whoever_may_connect_to_the_unix_socket_is_this_machine(
+    autojump_clock: MockClock, client: None, server: tuple[str, int | None] | None, status: int
+) -> None:
+    async with Dispatcher.open(config("a"), transports={"a": ScriptedTransport(answer())}) as dispatcher:
+        gateway = Gateway(dispatcher)
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await gateway({**scope, "client": client, "server": server}, receive, send)
+
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://house") as here:
+            assert (await here.post("/v1/orders", json=ISOLATE)).status_code == status

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import os
 import signal
-import socket
-from collections.abc import AsyncIterator, Iterator
+import tempfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ import trio.testing
 from llm_dispatcher.runtime.cli.status_view import status_view
 from llm_dispatcher.runtime.config import Loaded, load_mapping
 from llm_dispatcher.runtime.process import _group_quotas, usable_cores
+from llm_dispatcher.runtime.wire.listening import Address
 from llm_dispatcher.runtime.workers import count
 from llm_dispatcher.runtime.workers.channel import Channel
 from llm_dispatcher.runtime.workers.count import worker_count
 from llm_dispatcher.runtime.workers.link import Link
 from llm_dispatcher.runtime.workers.protocol import FromWorker, Stop, ToWorker, Welcome
-from llm_dispatcher.runtime.workers.sockets import again, listen_at, places_of, url_of
+from llm_dispatcher.runtime.workers.sockets import Place, listening_together
 from llm_dispatcher.runtime.workers.view import merged
 from rich.console import Console
 
@@ -70,44 +71,47 @@ def test_a_container_that_may_use_two_cores_has_two_whatever_the_machine_has(tmp
 # --- where they listen --------------------------------------------------------------------------
 
 
-@pytest.fixture
-def sockets() -> Iterator[list[list[socket.socket]]]:
-    made = listen_at("127.0.0.1", 0, 3)
-    yield made
-    for each in made:
-        for one in each:
-            one.close()
+def ports(places: list[Place]) -> set[int]:
+    return {each.socket.getsockname()[1] for place in places for each in place.listeners}
 
 
-def test_all_workers_listen_at_one_port_which_is_free_and_known_before_they_start(
-    sockets: list[list[socket.socket]],
-) -> None:
-    ports = {each.getsockname()[1] for made in sockets for each in made}
-    assert len(ports) == 1
-    with socket.create_connection(("127.0.0.1", *ports)):
-        pass
+async def test_all_workers_listen_at_one_port_which_is_free_and_known_before_they_start() -> None:
+    async with listening_together(Address(), 3) as places:
+        assert len(ports(places)) == 1
+        assert len({each for place in places for each in place.descriptors}) == 3
+        async with await trio.open_tcp_stream("127.0.0.1", *ports(places)):
+            pass
 
 
-def test_a_port_that_others_listen_at_is_refused_even_if_they_would_share_it(
-    sockets: list[list[socket.socket]],
-) -> None:
-    port = sockets[0][0].getsockname()[1]
-    with pytest.raises(OSError, match="in use"):
-        listen_at("127.0.0.1", port, 2)
+async def test_a_port_that_others_listen_at_is_refused_even_if_they_would_share_it() -> None:
+    async with listening_together(Address(), 2) as places:
+        (port,) = ports(places)
+        with pytest.raises(OSError, match="in use"):
+            async with listening_together(Address(port=port), 2):
+                pass
+        async with listening_together(Address(port=port, reuse_port=True), 2) as others:
+            assert ports(others) == {port}
 
 
-def test_a_worker_whose_socket_was_closed_gets_another_at_the_same_place(
-    sockets: list[list[socket.socket]],
-) -> None:
-    places = places_of(sockets[0])
-    sockets[0][0].close()
-    sockets[0] = again(places)
-    assert sockets[0][0].getsockname() == sockets[1][0].getsockname()
+async def test_a_worker_whose_socket_was_closed_gets_another_at_the_same_place() -> None:
+    async with listening_together(Address(), 2) as places:
+        before = ports(places)
+        places[0].close()
+        assert places[0].descriptors == []
+        await places[0].reopen()
+        assert len(places[0].descriptors) == 1
+        assert ports(places) == before
 
 
-def test_addresses_are_told_as_urls() -> None:
-    assert url_of(("127.0.0.1", 80)) == "http://127.0.0.1:80/v1"
-    assert url_of(("::1", 80, 0, 0)) == "http://[::1]:80/v1"
+async def test_at_a_unix_socket_all_workers_accept_from_one() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/d.sock"
+        async with listening_together(Address(unix=path), 2) as places:
+            assert places[0].descriptors == places[1].descriptors
+            assert not places[0].own
+            async with await trio.open_unix_socket(path):
+                pass
+        assert not await trio.Path(path).exists()
 
 
 # --- what ends them -----------------------------------------------------------------------------

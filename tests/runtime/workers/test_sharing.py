@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trio
+from llm_dispatcher.actors.machines.budget import LIFE
 from llm_dispatcher.benchmarks.vendor import Delays, Limit, Script, Step
 from llm_dispatcher.runtime.orders import OrderRefused
 
@@ -252,4 +253,4 @@ async def test_retries_that_are_granted_whatever_happens_are_granted_once_and_no
         told = await here.workers[0].stats()
         alone = here.workers[0].dispatcher.budgets().retries
         assert told["budgets"]["retries"] == pytest.approx(2 * alone)
-        assert told["budgets"]["retries"] == pytest.approx(10.0)
+        assert told["budgets"]["retries"] == pytest.approx(1.0 * LIFE)

@@ -23,7 +23,7 @@ from .violation import Leased, Violation, by_request, idle_callers, leases, stan
 __all__ = ["alive", "amplified", "bounded", "left_behind", "permits", "sound"]
 
 _MOST_ATTEMPTS: Final = 3
-_BUDGET_LIFE: Final = 10.0
+_BUDGET_LIFE: Final = 60.0
 _FREE: Final = frozenset({"stale_connection", "not_processed"})
 _ORPHAN: Final = 1.0
 """Seconds after a request's end that a vendor may still be busy with it."""
@@ -31,12 +31,13 @@ _ALIVE: Final = 0.999
 
 
 def amplified(story: Story, history: History) -> list[Violation]:
-    """At most three attempts a request, and over all of them no more than the retry budget grants."""
+    """At most three attempts a request, and over all of them no more than the retry budget grants: of those that come to
+    nothing, when others have helped, and besides those that were under way."""
     found = []
-    retries = 0
+    retries: list[Leased] = []
     for request, mine in by_request(leases(history)).items():
         counted = _counted(mine)
-        retries += max(0, len(counted) - 1)
+        retries += counted[1:]
         if len(counted) > _MOST_ATTEMPTS:
             found.append(
                 Violation("I5", counted[-1].granted_at, request, f"{len(counted)} attempts were made")
@@ -47,10 +48,30 @@ def amplified(story: Story, history: History) -> list[Violation]:
             found.append(Violation("I5", arrived[-1].granted_at, request, said))
     requests = len(history.of(Started))
     granted = story.retries * requests + story.floor * (story.seconds + story.total + _BUDGET_LIFE)
-    if retries > granted:
-        said = f"{retries} retries for {requests} requests, the budget grants {granted:.1f}"
+    in_vain = [each for each in retries if not _helped(each)]
+    if len(in_vain) < len(retries):
+        granted += _most_at_once(retries)
+    if len(in_vain) > granted:
+        said = f"{len(in_vain)} retries in vain for {requests} requests, the budget grants {granted:.1f}"
         found.append(Violation("I5", story.seconds, 0, said))
     return found
+
+
+def _helped(retry: Leased) -> bool:
+    """Whether it brought the answer, or the beginning of one."""
+    settled = retry.settled
+    return settled is not None and (settled.fault is None or settled.committed)
+
+
+def _most_at_once(retries: list[Leased]) -> int:
+    """The most of them that were under way at one time."""
+    changes = [(each.granted_at, 1) for each in retries]
+    changes += [(each.settled.at, -1) for each in retries if each.settled is not None]
+    out = most = 0
+    for _, change in sorted(changes):
+        out += change
+        most = max(most, out)
+    return most
 
 
 def _counted(mine: list[Leased]) -> list[Leased]:

@@ -11,8 +11,11 @@ from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from ....canon import (
+    Audio,
+    File,
     Image,
     JsonOutput,
     Message,
@@ -30,6 +33,7 @@ from ....canon import (
     ToolResult,
 )
 from ...base import InvalidBody
+from ...media import AUDIO_WORDS, PDF, data_of_url, data_url, inline_data, told_as_text
 from ...untrusted import MOST_OUTPUT, Unreadable, read_json
 from ...wishes import Wishes
 from . import FORMAT
@@ -53,8 +57,8 @@ _Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 class _Body(Struct):
     """The fields with a canonical word, or of which the type matters."""
 
-    model: str
     messages: list[dict[str, Any]]
+    model: str | None = None
     mode: str | None = None
     stream: bool | None = None
     stream_options: dict[str, Any] | None = None
@@ -88,8 +92,11 @@ _ROLES: Final = ("assistant", "developer", "system", "tool", "user")
 _MESSAGE: Final = frozenset({"role", "content", "name", "tool_calls", "tool_call_id", "refusal"})
 
 
-def read(body: bytes) -> ClientRequest:
-    """A client's request. Raises `InvalidBody`, naming the field."""
+def read(body: bytes, model: str | None = None) -> ClientRequest:
+    """A client's request. `model` is the one that the URL names, if it does: it counts, whatever the body says.
+
+    Raises `InvalidBody`, naming the field.
+    """
     try:
         raw = read_json(body)
     except Unreadable as error:
@@ -102,6 +109,9 @@ def read(body: bytes) -> ClientRequest:
         message, _, path = str(error).partition(" - at `$.")
         param = path.rstrip("`") or None
         raise InvalidBody(f"{param}: {message}" if param else message, param) from error
+    named = model or fields.model
+    if not named:
+        raise InvalidBody("model: a model is needed", "model")
     if not fields.messages:
         raise InvalidBody("messages: at least one message is needed", "messages")
     extra = {name: value for name, value in raw.items() if name not in _KNOWN and value is not None}
@@ -112,7 +122,7 @@ def read(body: bytes) -> ClientRequest:
     stop = fields.stop
     return ClientRequest(
         Request(
-            model=fields.model,
+            model=named,
             messages=[
                 _read_message(each, f"messages[{index}]") for index, each in enumerate(fields.messages)
             ],
@@ -280,7 +290,36 @@ def _read_part(raw: Any, path: str) -> Part:
         return _read_image(raw, path)
     if kind == "refusal":
         return Refusal(str(raw.get("refusal") or ""))
-    return Opaque(FORMAT, raw)
+    return _read_file(raw) or _read_audio(raw) or Opaque(FORMAT, raw)
+
+
+def _read_file(raw: dict[str, Any]) -> File | None:
+    """A document that is sent along, or stands at a URL; None where a vendor keeps it, and for anything else."""
+    match raw:
+        case {"type": "file", "file": {"file_data": str(data), **rest}} if rest.keys() <= {"filename"}:
+            name = rest.get("filename")
+            extra = {key: value for key, value in raw.items() if key not in ("type", "file")}
+            told = File(
+                name=name if isinstance(name, str) else None, extra={FORMAT: extra} if extra else None
+            )
+            found = data_of_url(data)
+            if found is not None:
+                return replace(told, data=found.content, media_type=found.media_type)
+            if data.startswith(("https://", "http://")):
+                return replace(told, url=data)
+            return replace(told, data=data, media_type=PDF)
+    return None
+
+
+def _read_audio(raw: dict[str, Any]) -> Audio | None:
+    match raw:
+        case {"type": "input_audio", "input_audio": {"data": str(data), "format": str(word), **rest}} if (
+            not rest
+        ):
+            extra = {key: value for key, value in raw.items() if key not in ("type", "input_audio")}
+            media_type = AUDIO_WORDS.get(word, f"audio/{word}")
+            return Audio(data=data, media_type=media_type, extra={FORMAT: extra} if extra else None)
+    return None
 
 
 def _read_image(raw: dict[str, Any], path: str) -> Image:
@@ -308,9 +347,10 @@ def write(
     """The body for a vendor, and what was dropped. Raises `Unsupported` unless `lenient`."""
     wishes = Wishes(lenient=lenient)
     body: dict[str, Any] = {"model": model, "messages": _write_messages(request.messages, quirks, wishes)}
-    if request.tools:
-        body["tools"] = [_write_tool(tool) for tool in request.tools]
-    if request.tool_choice is not None:
+    tools = [_write_tool(tool) for tool in wishes.functions(request.tools, FORMAT)]
+    if tools:
+        body["tools"] = tools
+    if request.tool_choice is not None and (tools or not request.tools):
         body["tool_choice"] = _write_choice(request.tool_choice)
     if request.output is not None:
         body["response_format"] = _write_output(request.output, quirks, wishes)
@@ -337,7 +377,7 @@ def write(
         _write_extra(request.extra, body, wishes)
     for name in quirks.refuses:
         if body.pop(name, None) is not None:
-            wishes.cannot(name)
+            wishes.refused(name, FORMAT)
     if stream:
         body["stream"] = True
         if quirks.stream_usage:
@@ -396,12 +436,23 @@ def _write_output(output: JsonOutput, quirks: Quirks, wishes: Wishes) -> dict[st
 
 def _write_messages(messages: list[Message], quirks: Quirks, wishes: Wishes) -> list[dict[str, Any]]:
     written: list[dict[str, Any]] = []
+    shown: list[dict[str, Any]] = []
     for message in messages:
         if message.role == "tool":
-            written += _write_results(message, wishes)
+            written += _write_results(message, shown, wishes)
         else:
+            _show(shown, written)
             written.append(_write_message(message, quirks, wishes))
+    _show(shown, written)
     return written
+
+
+def _show(shown: list[dict[str, Any]], written: list[dict[str, Any]]) -> None:
+    """What results held beside text, which the format has no place for in them: said by the user once all calls of the
+    turn are answered, since nothing may come between these answers."""
+    if shown:
+        written.append({"role": "user", "content": list(shown)})
+        shown.clear()
 
 
 def _write_message(message: Message, quirks: Quirks, wishes: Wishes) -> dict[str, Any]:
@@ -447,7 +498,7 @@ def _write_assistant(parts: list[Part], body: dict[str, Any], wishes: Wishes) ->
         body["tool_calls"] = calls
 
 
-def _write_results(message: Message, wishes: Wishes) -> list[dict[str, Any]]:
+def _write_results(message: Message, shown: list[dict[str, Any]], wishes: Wishes) -> list[dict[str, Any]]:
     if isinstance(message.content, str):
         wishes.cannot("a tool message without a call's id", "use ToolResult parts")
         return []
@@ -458,7 +509,7 @@ def _write_results(message: Message, wishes: Wishes) -> list[dict[str, Any]]:
             continue
         content: Any = part.content
         if not isinstance(content, str):
-            content = [piece for each in content if (piece := _write_result_part(each, wishes)) is not None]
+            content = _write_result(part.call_id, content, shown, wishes)
         body = {"role": "tool", "tool_call_id": part.call_id, "content": content}
         if message.name is not None:
             body["name"] = message.name
@@ -468,11 +519,21 @@ def _write_results(message: Message, wishes: Wishes) -> list[dict[str, Any]]:
     return written
 
 
-def _write_result_part(part: Part, wishes: Wishes) -> dict[str, Any] | None:
-    if isinstance(part, Image):
-        wishes.cannot("images in tool results", "send the image in a user message")
-        return None
-    return _write_part(part, wishes)
+def _write_result(
+    call_id: str, parts: list[Part], shown: list[dict[str, Any]], wishes: Wishes
+) -> list[dict[str, Any]]:
+    """The text of a result; anything else in it is added to `shown`."""
+    pieces: list[dict[str, Any]] = []
+    others: list[dict[str, Any]] = []
+    for part in parts:
+        piece = _write_part(part, wishes)
+        if piece is not None:
+            (pieces if piece.get("type") == "text" else others).append(piece)
+    if others:
+        shown += [{"type": "text", "text": f"The tool call {call_id} gave:"}, *others]
+        if not pieces:
+            pieces.append({"type": "text", "text": "The result follows in the next message of the user."})
+    return pieces
 
 
 def _write_part(part: Part, wishes: Wishes) -> dict[str, Any] | None:
@@ -486,7 +547,35 @@ def _write_part(part: Part, wishes: Wishes) -> dict[str, Any] | None:
         return {"type": "refusal", "refusal": part.text}
     if isinstance(part, Opaque) and part.format == FORMAT:
         return part.payload
+    if isinstance(part, File):
+        return _write_file(part, wishes)
+    if isinstance(part, Audio):
+        return _write_audio(part, wishes)
     if not isinstance(part, Thinking):
         what = f"a part of the format {part.format}" if isinstance(part, Opaque) else type(part).__name__
         wishes.cannot(what)
     return None
+
+
+def _write_file(file: File, wishes: Wishes) -> dict[str, Any] | None:
+    text = told_as_text(file)
+    if text is not None:
+        return {"type": "text", "text": text}
+    held = inline_data(file)
+    if held is None:
+        wishes.cannot("a document at a URL", "send its content")
+        return None
+    data = data_url(held.content, held.media_type or PDF)
+    told = {"filename": file.name or "document.pdf", "file_data": data}
+    return {"type": "file", "file": told, **(file.extra or {}).get(FORMAT, {})}
+
+
+def _write_audio(audio: Audio, wishes: Wishes) -> dict[str, Any] | None:
+    word = next((word for word, kind in AUDIO_WORDS.items() if kind == audio.media_type), None)
+    if word is None and (audio.media_type or "").startswith("audio/"):
+        word = (audio.media_type or "").removeprefix("audio/")
+    if audio.data is None or word is None:
+        wishes.cannot("sound at a URL, or of no stated type", "send its content, as WAV or MP3")
+        return None
+    told = {"data": audio.data, "format": word}
+    return {"type": "input_audio", "input_audio": told, **(audio.extra or {}).get(FORMAT, {})}

@@ -6,32 +6,27 @@ ending with an error is a fault, and so is a body that ends before it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 from msgspec import Struct
 
 from .....actors.faults import FaultClass
 from ....canon import (
-    Completion,
     Event,
     Failed,
     Fault,
     Finished,
-    Opaque,
     OpaqueDelta,
     Opened,
-    Text,
     TextDelta,
-    Thinking,
     ThinkingDelta,
-    ToolCall,
     ToolCallDelta,
     UsageReported,
 )
 from ....wire.sse import MAX_EVENT_BYTES, OversizedEvent, SSEDecoder
 from ...base import VendorFault
 from ...untrusted import Unreadable, read_json, reader_of
+from ...whole import events_of
 from . import FORMAT
 from .faults import FAILED, failed_ending, in_stream, malformed
 from .reply import FINISHES, from_object
@@ -165,7 +160,8 @@ class Reader:
         elif delta.message is not None:
             self._message(event.type, delta.message, events)
             if event.logprobs:
-                events.append(OpaqueDelta(FORMAT, {"logprobs": event.logprobs}, content=False))
+                told = {"logprobs": [event.logprobs]}
+                events.append(OpaqueDelta(FORMAT, told, content=False, about="logprobs"))
 
     def _message(self, kind: str, message: _Message, events: list[Event]) -> None:
         if kind in ("content-delta", "content-start"):
@@ -234,26 +230,4 @@ class Reader:
         except Unreadable:
             self._cut(events)
         else:
-            events += _events_of(completion)
-
-
-def _events_of(completion: Completion) -> Iterator[Event]:
-    """A whole answer as the events of a stream."""
-    yield Opened(completion.id)
-    for choice in completion.choices:
-        calls = block = 0
-        for part in choice.parts:
-            if isinstance(part, Text):
-                yield TextDelta(part.text)
-            elif isinstance(part, Thinking):
-                yield ThinkingDelta(part.text, format=FORMAT, block=block)
-                block += 1
-            elif isinstance(part, ToolCall):
-                yield ToolCallDelta(calls, part.id, part.name, part.arguments)
-                calls += 1
-            elif isinstance(part, Opaque):
-                yield OpaqueDelta(FORMAT, part.payload, content=False)
-        if choice.finish is not None:
-            yield Finished(choice.finish, 0, choice.vendor_finish)
-    if completion.usage is not None:
-        yield UsageReported(completion.usage)
+            events += events_of(completion)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ....canon import Image, Message, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
+from ....canon import File, Image, Message, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
+from ...media import told_as_text
 from ...wishes import Wishes
 from . import FORMAT
 
@@ -112,6 +113,8 @@ def _piece(part: Part, role: str, wishes: Wishes) -> dict[str, Any] | None:
         return {"type": "text", "text": part.text}
     if isinstance(part, Image) and role == "user":
         return _image(part)
+    if isinstance(part, File) and (text := told_as_text(part)) is not None:
+        return {"type": "text", "text": text}
     if isinstance(part, Opaque) and part.format == FORMAT:
         return part.payload if "type" in part.payload else None
     if isinstance(part, Thinking):

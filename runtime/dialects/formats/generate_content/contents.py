@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ....canon import Image, Message, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
+from ....canon import Audio, File, Image, Message, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
 from ...untrusted import Unreadable, read_json
+from ...wishes import Wishes
 from .config import takes_levels
-from .drops import Drops
-from .images import image_part
+from .media_parts import media_part
 from .wire import FORMAT, MADE_ID, METADATA_FIELDS
 
 __all__ = ["NO_SIGNATURE", "contents_of", "system_of"]
@@ -25,9 +25,10 @@ NO_SIGNATURE: Final = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I="
 """Base64 of `skip_thought_signature_validator` (Gemini API documentation, "Thought signatures")."""
 
 _SYSTEM: Final = ("system", "developer")
+_MEDIA: Final = (Image, File, Audio)
 
 
-def system_of(messages: list[Message], drops: Drops) -> list[dict[str, Any]]:
+def system_of(messages: list[Message], wishes: Wishes) -> list[dict[str, Any]]:
     """The parts of the system instruction, from all system and developer messages in their order."""
     parts: list[dict[str, Any]] = []
     for message in messages:
@@ -39,20 +40,20 @@ def system_of(messages: list[Message], drops: Drops) -> list[dict[str, Any]]:
             elif isinstance(part, Opaque) and part.format == FORMAT:
                 parts.append(part.payload)
             else:
-                drops.refuse(f"{_kind(part)} in a system message", "say it in a user message")
+                wishes.cannot(f"{_kind(part)} in a system message", "say it in a user message")
     return parts
 
 
-def contents_of(messages: list[Message], model: str, drops: Drops) -> list[dict[str, Any]]:
+def contents_of(messages: list[Message], model: str, wishes: Wishes) -> list[dict[str, Any]]:
     """The turns. Messages without a part are left out, since the vendor refuses a content without parts."""
-    writer = _Writer(takes_levels(model), drops)
+    writer = _Writer(takes_levels(model), wishes)
     contents: list[dict[str, Any]] = []
     tool_turn = False
     for message in messages:
         if message.role in _SYSTEM:
             continue
         if message.name is not None and message.role != "tool":
-            drops.refuse("the name of a message", "put it into the text")
+            wishes.cannot("the name of a message", "put it into the text")
         parts = writer.parts(message)
         if not parts:
             continue
@@ -71,9 +72,13 @@ def _parts(content: str | list[Part]) -> list[Part]:
 def _kind(part: Part) -> str:
     if isinstance(part, Opaque):
         return f"a part of the format {part.format}"
-    return {Image: "an image", ToolCall: "a tool call", ToolResult: "a tool result"}.get(
-        type(part), "reasoning"
-    )
+    return {
+        Image: "an image",
+        File: "a document",
+        Audio: "sound",
+        ToolCall: "a tool call",
+        ToolResult: "a tool result",
+    }.get(type(part), "reasoning")
 
 
 def _own(part: dict[str, Any], extra: dict[str, Any] | None) -> dict[str, Any]:
@@ -91,9 +96,9 @@ def _sealed(part: dict[str, Any], signature: str | None) -> dict[str, Any]:
 class _Writer:
     """Writes the messages of one conversation in order, and remembers the names of its calls."""
 
-    def __init__(self, needs_signatures: bool, drops: Drops) -> None:
+    def __init__(self, needs_signatures: bool, wishes: Wishes) -> None:
         self._needs_signatures = needs_signatures
-        self._drops = drops
+        self._wishes = wishes
         self._names: dict[str, str] = {}
 
     def parts(self, message: Message) -> list[dict[str, Any]]:
@@ -101,7 +106,7 @@ class _Writer:
         if message.content == "" and message.role == "assistant":
             return []
         if isinstance(message.content, str) and message.role == "tool":
-            self._drops.refuse("a tool message without a tool result")
+            self._wishes.cannot("a tool message without a tool result")
             return []
         found: list[dict[str, Any]] = []
         later: list[dict[str, Any]] = []
@@ -119,8 +124,8 @@ class _Writer:
     def _part(self, part: Part) -> dict[str, Any] | None:
         if isinstance(part, Text):
             return _own(_sealed({"text": part.text}, part.signature), part.extra)
-        if isinstance(part, Image):
-            return image_part(part, self._drops)
+        if isinstance(part, _MEDIA):
+            return media_part(part, self._wishes)
         if isinstance(part, ToolCall):
             return self._call(part)
         if isinstance(part, Thinking):
@@ -133,13 +138,13 @@ class _Writer:
 
     def _thinking(self, part: Thinking) -> dict[str, Any] | None:
         if part.format != FORMAT:
-            self._drops.drop("reasoning of another vendor")
+            self._wishes.drop("reasoning of another vendor")
             return None
         return _own(_sealed({"text": part.text, "thought": True}, part.signature), part.extra)
 
     def _opaque(self, part: Opaque) -> dict[str, Any] | None:
         if part.format != FORMAT:
-            self._drops.refuse(_kind(part))
+            self._wishes.cannot(_kind(part))
             return None
         return None if part.payload.keys() <= METADATA_FIELDS else part.payload
 
@@ -159,7 +164,7 @@ class _Writer:
             arguments = None
         if isinstance(arguments, dict):
             return arguments
-        self._drops.refuse("a tool call whose arguments are not a JSON object")
+        self._wishes.cannot("a tool call whose arguments are not a JSON object")
         return {"arguments": call.arguments}
 
     @staticmethod
@@ -180,16 +185,18 @@ class _Writer:
     ) -> None:
         name = self._names.get(result.call_id) or result.name or fallback
         if not name:
-            self._drops.refuse("a tool result without its tool call", "give the name of the function")
+            self._wishes.cannot("a tool result without its tool call", "give the name of the function")
             return
-        images = [image_part(part, self._drops) for part in _parts(result.content) if isinstance(part, Image)]
+        media = [
+            media_part(part, self._wishes) for part in _parts(result.content) if isinstance(part, _MEDIA)
+        ]
         written: dict[str, Any] = {"name": name, "response": self._response(result)}
         if result.call_id and not result.call_id.startswith(MADE_ID):
             written["id"] = result.call_id
-        if images and self._needs_signatures:
-            written["parts"] = images
+        if media and self._needs_signatures:
+            written["parts"] = media
         else:
-            later.extend(images)
+            later.extend(media)
         own = dict((result.extra or {}).get(FORMAT) or {})
         written.update(own.pop("functionResponse", {}))
         found.append({"functionResponse": written, **own})
@@ -200,6 +207,6 @@ class _Writer:
         for part in _parts(result.content):
             if isinstance(part, Text):
                 texts.append(part.text)
-            elif not isinstance(part, Image):
-                self._drops.refuse(f"{_kind(part)} in a tool result")
+            elif not isinstance(part, _MEDIA):
+                self._wishes.cannot(f"{_kind(part)} in a tool result")
         return {"error" if result.is_error else "result": "\n".join(texts)}

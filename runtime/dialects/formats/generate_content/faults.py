@@ -1,4 +1,4 @@
-"""What a refusal of Google's means.
+"""What a refusal of Google's means, and how we say one ourselves.
 
 The rules are in `spellings.google`. Here is what is Google's own about reading them: an error may name its HTTP status
 and leave the status word out, and the longest of several hints counts, since `RetryInfo` is cut to whole seconds.
@@ -6,7 +6,7 @@ and leave the status word out, and the longest of several hints counts, since `R
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -18,7 +18,7 @@ from ...hints import in_words, retry_after
 from ...recognise import fault_of, in_stream
 from ...spellings.google import GOOGLE
 
-__all__ = ["embedded_fault", "malformed", "read_fault", "stream_fault"]
+__all__ = ["embedded_fault", "malformed", "read_fault", "stream_fault", "write"]
 
 _WORDS: Final = {
     400: "INVALID_ARGUMENT",
@@ -76,3 +76,43 @@ def _named(text: ErrorText, status: int | None) -> ErrorText:
     return msgspec.structs.replace(
         text, message=text.message or word or "", code=reason or word, type=word, words=words
     )
+
+
+# --- out ----------------------------------------------------------------------------------------
+
+_TYPE: Final = "type.googleapis.com/google.rpc."
+_DOMAIN: Final = "llm-dispatcher"
+_TOLD: Final = {**_WORDS, 408: "DEADLINE_EXCEEDED", 502: "UNAVAILABLE", 529: "UNAVAILABLE"}
+
+
+def write(
+    message: str,
+    *,
+    status: int,
+    word: str | None = None,
+    code: str,
+    param: str | None = None,
+    retry_after: float | None = None,
+) -> dict[str, Any]:
+    """The error envelope that clients of the format expect; the status `word` by the HTTP status where none is given.
+
+    The code stands as the reason of an `ErrorInfo`, the field that was wrong in a `BadRequest`, and the seconds until a
+    new try makes sense in a `RetryInfo`, which is where Google's clients look for them.
+    """
+    general = "INVALID_ARGUMENT" if 400 <= status < 500 else "INTERNAL"
+    details: list[dict[str, Any]] = [
+        {"@type": f"{_TYPE}ErrorInfo", "reason": code.upper(), "domain": _DOMAIN}
+    ]
+    if param is not None:
+        violation = {"field": param, "description": message}
+        details.append({"@type": f"{_TYPE}BadRequest", "fieldViolations": [violation]})
+    if retry_after is not None:
+        details.append({"@type": f"{_TYPE}RetryInfo", "retryDelay": f"{max(0.0, retry_after):.9g}s"})
+    return {
+        "error": {
+            "code": status,
+            "message": message,
+            "status": word or _TOLD.get(status, general),
+            "details": details,
+        }
+    }

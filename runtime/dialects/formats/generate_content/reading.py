@@ -14,13 +14,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ....canon import JsonOutput, Message, Opaque, Reasoning, Request, Text, Tool, ToolChoice
-from ...untrusted import MOST_OUTPUT
+from ...base import InvalidBody
+from ...untrusted import MOST_OUTPUT, Unreadable, read_json
 from .names import camel_keys
 from .schema import json_schema
 from .turns import TurnReader
 from .wire import FORMAT, MOST_CANDIDATES
 
-__all__ = ["read"]
+__all__ = ["read", "read_body", "read_count"]
 
 
 def read(body: dict[str, Any], *, model: str) -> Request:
@@ -50,6 +51,41 @@ def read(body: dict[str, Any], *, model: str) -> Request:
         extra={FORMAT: fields} if fields else {},
         **said,
     )
+
+
+def read_body(body: bytes, *, model: str) -> Request:
+    """A client's request. Raises `InvalidBody`."""
+    return _checked(_parsed(body), model)
+
+
+def read_count(body: bytes, *, model: str) -> Request:
+    """A client's `countTokens`: the request that is to be counted, which may stand in `generateContentRequest`.
+
+    Raises `InvalidBody`.
+    """
+    raw = _parsed(body)
+    inner = camel_keys(raw).get("generateContentRequest")
+    return _checked(inner if isinstance(inner, dict) else raw, model)
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        raw = read_json(body)
+    except Unreadable as error:
+        raise InvalidBody(f"the body is not JSON: {error}") from error
+    if not isinstance(raw, dict):
+        raise InvalidBody("the body is not a JSON object")
+    return raw
+
+
+def _checked(raw: dict[str, Any], model: str) -> Request:
+    try:
+        request = read(raw, model=model)
+    except ValueError as error:
+        raise InvalidBody(str(error)) from error
+    if all(message.role == "system" for message in request.messages):
+        raise InvalidBody("contents: at least one content is needed", "contents")
+    return request
 
 
 def _object(value: object, name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A buffered answer as a canonical completion.
+"""A buffered answer, in and out.
 
 A prompt that was blocked is an answer and not a fault: the vendor did its work and said no, so it
 becomes a choice without content whose `finish` is `content_filter`.
@@ -10,9 +10,19 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from ....canon import Choice, Completion, Part, ToolCall
+from ....canon import Choice, Completion, Opaque, Part, ToolCall
 from ...base import VendorFault
 from .faults import embedded_fault, malformed
+from .telling import (
+    OF_THE_ANSWER,
+    is_metadata,
+    own_fields,
+    why_it_ended,
+    write_arguments,
+    write_call,
+    write_part,
+    write_usage,
+)
 from .wire import (
     CANDIDATE_FIELDS,
     FORMAT,
@@ -29,7 +39,7 @@ from .wire import (
     usage_of,
 )
 
-__all__ = ["block_word", "read_completion"]
+__all__ = ["block_word", "read_completion", "write"]
 
 
 def read_completion(body: bytes, rng: Random) -> Completion:
@@ -87,9 +97,9 @@ def _choice(candidate: dict[str, Any], position: int, ids: CallIds) -> Choice:
 _BLOCK_NUMBERS = {1: "SAFETY", 2: "OTHER", 3: "BLOCKLIST", 4: "PROHIBITED_CONTENT", 5: "IMAGE_SAFETY"}
 
 
-def block_word(feedback: dict[str, Any] | None) -> str | None:
+def block_word(feedback: object) -> str | None:
     """Why the prompt was blocked, in the vendor's word; None when it was not."""
-    word = (feedback or {}).get("blockReason")
+    word = feedback.get("blockReason") if isinstance(feedback, dict) else None
     if type(word) is int:
         return _BLOCK_NUMBERS.get(word, str(word)) if word else None
     return word if type(word) is str and word != "BLOCKED_REASON_UNSPECIFIED" else None
@@ -104,3 +114,68 @@ def _extra(chunk: Chunk) -> dict[str, Any] | None:
     fields = {"promptFeedback": chunk.prompt_feedback, "modelStatus": chunk.model_status}
     said = {name: value for name, value in fields.items() if value}
     return {FORMAT: said} if said else None
+
+
+# --- out ----------------------------------------------------------------------------------------
+
+
+def write(completion: Completion, *, id: str, model: str, thoughts: bool) -> dict[str, Any]:
+    """A `GenerateContentResponse` for a client, whatever format the completion came in; see `telling`.
+
+    `id` and `model` are for completions that do not say; ids of other formats are not told. `thoughts`: the client asked
+    for thoughts.
+    """
+    own = completion.format == FORMAT
+    beside = dict(own_fields(completion.extra)) if own else {}
+    candidates: list[dict[str, Any]] = []
+    for choice in completion.choices:
+        metadata = _metadata(choice)
+        beside |= {name: metadata.pop(name) for name in OF_THE_ANSWER & metadata.keys()}
+        if choice.parts or block_word(beside.get("promptFeedback")) is None:
+            candidates.append(_write_choice(choice, metadata, own=own, thoughts=thoughts))
+    usage = completion.usage
+    return {
+        **({"candidates": candidates} if candidates else {}),
+        **beside,
+        **({"usageMetadata": write_usage(usage)} if usage is not None else {}),
+        "modelVersion": completion.model or model,
+        "responseId": completion.id if own and completion.id else id,
+    }
+
+
+def _metadata(choice: Choice) -> dict[str, Any]:
+    """What is told beside the content: of a whole answer its further fields, of a streamed one its opaque parts."""
+    found = dict(own_fields(choice.extra))
+    for part in choice.parts:
+        if isinstance(part, Opaque) and part.format == FORMAT and is_metadata(part.payload):
+            found |= part.payload
+    return found
+
+
+def _write_choice(choice: Choice, metadata: dict[str, Any], *, own: bool, thoughts: bool) -> dict[str, Any]:
+    parts: list[dict[str, Any]] = []
+    unreadable: str | None = None
+    for part in choice.parts:
+        told: dict[str, Any] | None = None
+        if isinstance(part, ToolCall):
+            arguments = write_arguments(part.arguments)
+            if arguments is None:
+                unreadable = part.name
+            else:
+                told = write_call(part.id, part.name, arguments, part.signature, own=own)
+        elif not (isinstance(part, Opaque) and is_metadata(part.payload)):
+            told = write_part(part, own=own, thoughts=thoughts)
+        if told is not None:
+            parts.append(told)
+    why = why_it_ended(
+        choice.finish,
+        choice.vendor_finish,
+        own=own,
+        refused=choice.refusal is not None,
+        unreadable=unreadable,
+    )
+    candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}} if parts else {}
+    candidate |= {"index": choice.index, **metadata, **why}
+    if own and choice.logprobs is not None:
+        candidate["logprobsResult"] = choice.logprobs
+    return candidate

@@ -7,11 +7,10 @@ only under a seal of this format. Ids of calls are made such as Anthropic takes,
 from __future__ import annotations
 
 import re
-from base64 import b64encode
 from typing import Any, Final
-from urllib.parse import unquote_to_bytes
 
-from ....canon import Image, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
+from ....canon import Audio, File, Image, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
+from ...media import PDF, inline_data, text_of
 from ...untrusted import Unreadable, read_json
 from ...wishes import Wishes
 from . import FORMAT
@@ -20,16 +19,8 @@ from .beside import collect
 __all__ = ["own_fields", "write_block", "write_blocks", "write_text"]
 
 _MEDIA: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
-_MAGIC: Final = {
-    "iVBORw0KGgo": "image/png",
-    "/9j/": "image/jpeg",
-    "R0lGOD": "image/gif",
-    "UklGR": "image/webp",
-}
-"""How base64 begins for the media types that are taken, for data whose type nobody stated."""
 _STRANGE: Final = re.compile(r"[^A-Za-z0-9_-]")
 """What must not stand in the id of a call; other vendors' ids hold dots and colons."""
-_DATA_URL: Final = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),(.*)", re.DOTALL)
 
 
 def own_fields(extra: dict[str, Any] | None) -> dict[str, Any]:
@@ -52,6 +43,11 @@ def write_block(part: Part, wishes: Wishes) -> dict[str, Any] | None:
             return write_text(part.text)
         case Image():
             return _image(part, wishes)
+        case File():
+            return _document(part, wishes)
+        case Audio():
+            wishes.cannot("sound", "send what is said as text")
+            return None
         case ToolCall():
             return _call(part, wishes)
         case ToolResult():
@@ -73,22 +69,32 @@ def write_text(text: str, extra: dict[str, Any] | None = None) -> dict[str, Any]
 def _image(part: Image, wishes: Wishes) -> dict[str, Any] | None:
     if part.detail not in (None, "auto"):
         wishes.cannot(f"image detail {part.detail!r}", "leave it out")
-    data, media_type = part.data, part.media_type
-    if data is None:
-        url = part.url or ""
-        taken_apart = _DATA_URL.fullmatch(url)
-        if taken_apart is None:
-            return {"type": "image", "source": {"type": "url", "url": url}, **own_fields(part.extra)}
-        stated, parameters, data = taken_apart.groups()
-        media_type = media_type or stated
-        if ";base64" not in parameters.lower():
-            data = b64encode(unquote_to_bytes(data)).decode()
-    media_type = media_type or next((_MAGIC[start] for start in _MAGIC if data.startswith(start)), "unknown")
+    held = inline_data(part)
+    if held is None:
+        return {"type": "image", "source": {"type": "url", "url": part.url or ""}, **own_fields(part.extra)}
+    media_type = held.media_type or "unknown"
     if media_type not in _MEDIA:
         wishes.cannot(f"images of the type {media_type}", "send JPEG, PNG, GIF or WebP")
         return None
-    source = {"type": "base64", "media_type": media_type, "data": data}
+    source = {"type": "base64", "media_type": media_type, "data": held.content}
     return {"type": "image", "source": source, **own_fields(part.extra)}
+
+
+def _document(part: File, wishes: Wishes) -> dict[str, Any] | None:
+    block: dict[str, Any] = {"type": "document"}
+    if part.name is not None:
+        block["title"] = part.name
+    text, held = text_of(part), inline_data(part)
+    if text is not None:
+        source = {"type": "text", "media_type": "text/plain", "data": text}
+    elif held is None:
+        source = {"type": "url", "url": part.url or ""}
+    elif held.media_type == PDF:
+        source = {"type": "base64", "media_type": PDF, "data": held.content}
+    else:
+        wishes.cannot(f"documents of the type {held.media_type or 'unknown'}", "send PDF or text")
+        return None
+    return {**block, "source": source, **own_fields(part.extra)}
 
 
 def _call(part: ToolCall, wishes: Wishes) -> dict[str, Any] | None:

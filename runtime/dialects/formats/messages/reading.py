@@ -14,12 +14,14 @@ list of one text, between neighbouring turns of one role and one turn of both, a
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
 from ....canon import (
+    File,
     Image,
     JsonOutput,
     Message,
@@ -192,6 +194,8 @@ def _user_part(block: dict[str, Any]) -> Part:
     kind = block.get("type")
     if kind == "image":
         return _image(block) or Opaque(FORMAT, block)
+    if kind == "document":
+        return _document(block) or Opaque(FORMAT, block)
     if kind == "tool_result":
         return _result(block) or Opaque(FORMAT, block)
     return read_block(block)
@@ -206,6 +210,23 @@ def _image(block: dict[str, Any]) -> Image | None:
             return Image(data=data, media_type=media_type, extra=extra)
         case {"type": "url", "url": str(url)} if len(source) == 2:
             return Image(url=url, extra=extra)
+    return None
+
+
+def _document(block: dict[str, Any]) -> File | None:
+    """A document by URL, as base64 or as text; None where it is of another kind, such as an uploaded file."""
+    source: Any = block.get("source")
+    title = block.get("title")
+    name = title if isinstance(title, str) else None
+    extra = _further(block, "type", "source", "title")
+    match source:
+        case {"type": "base64", "media_type": str(media_type), "data": str(data)} if len(source) == 3:
+            return File(data=data, media_type=media_type, name=name, extra=extra)
+        case {"type": "text", "media_type": "text/plain", "data": str(text)} if len(source) == 3:
+            data = b64encode(text.encode("utf-8", "surrogatepass")).decode()
+            return File(data=data, media_type="text/plain", name=name, extra=extra)
+        case {"type": "url", "url": str(url)} if len(source) == 2:
+            return File(url=url, name=name, extra=extra)
     return None
 
 

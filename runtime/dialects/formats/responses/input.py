@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ....canon import Image, Message, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
+from ....canon import Audio, File, Image, Message, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
+from ...media import AUDIO_WORDS, PDF, data_url, inline_data, told_as_text
 from ...wishes import Wishes
 from . import FORMAT
 from .thoughts import write_thought
@@ -67,11 +68,40 @@ def _content_part(part: Part, wishes: Wishes) -> dict[str, Any] | None:
             if part.detail is not None:
                 image["detail"] = part.detail
             return {**image, **own_fields(part.extra)}
+        case File():
+            return _file(part)
+        case Audio():
+            return _audio(part, wishes)
         case Opaque(format=format, payload=payload) if format == FORMAT:
             return payload
     what = f"a part of the format {part.format}" if isinstance(part, Opaque) else type(part).__name__
     wishes.cannot(what)
     return None
+
+
+def _file(file: File) -> dict[str, Any]:
+    text = told_as_text(file)
+    if text is not None:
+        return {"type": "input_text", "text": text}
+    piece: dict[str, Any] = {"type": "input_file"}
+    held = inline_data(file)
+    if held is None:
+        piece["file_url"] = file.url or ""
+    else:
+        data = data_url(held.content, held.media_type or PDF)
+        piece |= {"filename": file.name or "document.pdf", "file_data": data}
+    return {**piece, **own_fields(file.extra)}
+
+
+def _audio(audio: Audio, wishes: Wishes) -> dict[str, Any] | None:
+    word = next((word for word, kind in AUDIO_WORDS.items() if kind == audio.media_type), None)
+    if audio.data is None or word is None:
+        wishes.cannot(
+            "sound at a URL, or of another type than WAV and MP3", "send its content as one of these"
+        )
+        return None
+    told = {"data": audio.data, "format": word}
+    return {"type": "input_audio", "input_audio": told, **own_fields(audio.extra)}
 
 
 def _results(message: Message, items: list[dict[str, Any]], wishes: Wishes) -> None:

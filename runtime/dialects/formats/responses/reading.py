@@ -21,6 +21,8 @@ import msgspec
 from msgspec import Struct
 
 from ....canon import (
+    Audio,
+    File,
     Image,
     JsonOutput,
     Message,
@@ -36,6 +38,7 @@ from ....canon import (
     ToolResult,
 )
 from ...base import InvalidBody
+from ...media import AUDIO_WORDS, data_of_url
 from . import FORMAT
 from .envelope import Asked, asked_in
 from .output import parts_of_items
@@ -278,7 +281,27 @@ def _part(raw: Any, path: str) -> Part:
         case {"type": "input_image", "image_url": str(url)} if url:
             detail = raw.get("detail")
             return _image(url, detail if isinstance(detail, str) else None, extra)
+        case {"type": "input_file", "file_data": str(url), **rest} if (
+            "file_url" not in rest and "file_id" not in rest
+        ):
+            return _file(url, rest) or Opaque(FORMAT, raw)
+        case {"type": "input_file", "file_url": str(url), **rest} if rest.keys() == {"type"} or not rest:
+            return File(url=url)
+        case {"type": "input_audio", "input_audio": {"data": str(data), "format": str(word)}} if (
+            word in AUDIO_WORDS
+        ):
+            return Audio(data=data, media_type=AUDIO_WORDS[word])
     return Opaque(FORMAT, raw)
+
+
+def _file(url: str, rest: dict[str, Any]) -> File | None:
+    """A document that is sent along; None where that is no `data:` URL."""
+    held, name = data_of_url(url), rest.pop("filename", None)
+    if held is None or held.media_type is None or not isinstance(name, str | None):
+        return None
+    further = {key: value for key, value in rest.items() if key != "type" and value is not None}
+    extra = {FORMAT: further} if further else None
+    return File(data=held.content, media_type=held.media_type, name=name, extra=extra)
 
 
 def _image(url: str, detail: str | None, extra: dict[str, Any] | None) -> Image:
