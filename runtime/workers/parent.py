@@ -139,7 +139,12 @@ class Parent:
     async def _keep_alive(self, worker: _Worker) -> None:
         delay = RestartDelay()
         while not self._stopping.is_set():
-            served = await self._live(worker)
+            try:
+                served = await self._live(worker)
+            except OSError as error:
+                # No process, no descriptor, or the address is taken: that may pass.
+                log.error("a worker cannot be started", worker=worker.number, error=str(error))
+                served, worker.code = False, None
             if self._stopping.is_set():
                 return
             self._failed = 0 if served else self._failed + 1

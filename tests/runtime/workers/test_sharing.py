@@ -115,6 +115,18 @@ async def test_places_are_shared(autojump_clock: Any) -> None:
 
 
 @pytest.mark.slow
+async def test_a_limit_that_nobody_configured_and_the_vendor_names_is_shared(autojump_clock: Any) -> None:
+    script = Script(default=QUICK, limits=[Limit(what="requests", most=120, per=60.0, scope="vendor")])
+    async with crew({"a": script}, {"a": {"dialect": "openai"}}) as here:
+        for worker in here.workers:
+            await worker.call()
+        with trio.move_on_after(15):
+            await both(here, 3, 15)
+        assert here.vendors["a"].limiter.violated == 0
+        assert 12 + 2 * 11 <= sent(here) <= 12 + 2 * 17
+
+
+@pytest.mark.slow
 async def test_dollars_are_shared(autojump_clock: Any) -> None:
     table = {
         "limits": {"dollars_per_hour": "0.01"},
