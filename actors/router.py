@@ -334,12 +334,12 @@ def _of_model(candidates: Sequence[Candidate], model: str | None) -> Sequence[Ca
 def _suited(selection: Selection, view: View) -> tuple[Sequence[Candidate], list[Refused]]:
     """Those that can serve the request, and why each of the others cannot. Those tried before are in neither."""
     route = view.route
-    candidates = _of_model(selection.candidates, route.of_model)
     window = route.input_tokens if route.window is None else route.window
     needs, least = route.needs, max(window, route.larger_than + 1)
     again = bool(route.tried) or route.hedge is not None
+    candidates = _of_model(selection.candidates, route.of_model)
     if not again and selection.context >= least and needs <= selection.capabilities:
-        # Nearly always: the very tuple that the policies' memo knows.
+        # Nearly always, and then it is the very tuple that the policies' memo knows.
         return candidates, []
     able = [each for each in candidates if each.context >= least and needs <= each.capabilities]
     suited: list[Candidate] = []

@@ -24,7 +24,8 @@ _SAME = {
 _HEALTH = {"failure": "failing", "alive": "alive", "neutral": "-"}
 _LEGEND = """
 SAME     may the same deployment be asked again in this request ("free": outside the retry budget;
-         "after hint": not before the vendor's own time, and only if nothing better is at hand)
+         "after hint": not before the vendor's own time, and only if nothing better is at hand); never after a failure of
+         one that was on trial, a probe or the last resort
 OTHER    is another deployment asked instead
 HEALTH   what it says of the deployment: "failing" counts towards opening its circuit
 CLOSES   the widest thing that is closed or cooled for it, and LIMIT for how long, and what else gives way
@@ -120,7 +121,7 @@ def _limit(limit: Limit) -> str:
     words = [f"{name} x{factor:g}" for name, factor in factors if factor != 1.0]
     until, rest, longest = limit.until.value, _time(limit.rest), _time(limit.longest)
     if until == "hint":
-        words.append(f"until the hint (none: {rest})")
+        words.append(f"until the hint (none: {rest}, once they are many)" if limit.rest else "until the hint")
     elif until == "rest":
         words.append(rest if longest == rest else f"{rest} doubling to {longest}")
     elif until == "day":
