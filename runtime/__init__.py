@@ -30,9 +30,9 @@ translation.
 
 `dispatcher` builds all this from a configuration (`config`, `plan`, `connections`); `cli` and `daemon` are what people start,
 and `asgi` is for those who have an ASGI server of their own. The daemon watches what the process is short of (`overload`,
-`process`), and `gateway.admission` refuses what can best wait. Operators give `orders`, read in the log what became of
-circuits and quarantines (`chronicle`) and what only they can mend (`alerts`), and see the rest in `GET /v1/stats`
-(`standing`).
+`process`), and `gateway.admission` refuses what can best wait. On several cores it serves with several processes under one
+parent (`workers`). Operators give `orders`, read in the log what became of circuits and quarantines (`chronicle`) and what
+only they can mend (`alerts`), and see the rest in `GET /v1/stats` (`standing`).
 The names below are the public interface; they are imported when first used.
 """
 

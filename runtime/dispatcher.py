@@ -23,9 +23,10 @@ from ..actors.machines.backoff import Backoff
 from ..actors.machines.budget import ClassedBudget
 from ..actors.machines.fair_queue import FairQueueSettings, FairQueueStatistics
 from ..actors.machines.hedge import HedgeBudget
-from ..actors.mailbox import ActorCrashed, Forward, Mailbox, MailboxClosed, serve
+from ..actors.mailbox import ActorCrashed, Forward, Mailbox, MailboxClosed, Tell, serve
 from ..actors.messages import Cause, Reserve, VendorReport, VendorSnapshot
 from ..actors.policies import POLICIES, Policy
+from ..actors.quota import Holdings
 from ..actors.router import Router, RouterState
 from ..actors.stats import Ledger, Statistics, Stats
 from ..actors.supervisor import Child, ChildStatistics, RestartsExhausted, Supervisor
@@ -75,16 +76,18 @@ class Dispatcher:
         transports: Mapping[str, httpx.AsyncBaseTransport],
         rng: random.Random,
         last_grace: float = 0.0,
+        holdings: Holdings | None = None,
     ) -> None:
         self.config = config
         self.serving = serving(config)
         self._rng = rng
         self._last_grace = last_grace
+        self._holdings = holdings
         self._policies = {**POLICIES, **policies}
         self._ways = WaysOut(transports, rng)
         self._planned = list(plan_deployments(self.serving.vendors))
         self.routing = routing_table(config, self._planned)
-        self._ledger = Ledger()
+        self.ledger = Ledger()
         self._house: House | None = None
         self._interfaces: dict[str, Interface] = {}
         self._mailboxes: dict[str, Mailbox[Any]] = {}
@@ -107,6 +110,7 @@ class Dispatcher:
         transports: Mapping[str, httpx.AsyncBaseTransport] | None = None,
         rng: random.Random | None = None,
         last_grace: float = 0.0,
+        holdings: Holdings | None = None,
     ) -> Self:
         """A dispatcher for `config`: a file's path, a mapping of the same shape, or None for the default.
 
@@ -114,7 +118,8 @@ class Dispatcher:
         replaces the way out to a vendor, by the vendor's name (httpx's own transports fit). `rng` makes
         every chance decision repeatable. `last_grace`: when the house cannot go on (an actor that it cannot do without
         crashed too often), how many seconds requests under way still have before the context is cancelled, with
-        `RestartsExhausted`; `wait_failing` tells of it. Raises `config.ConfigError`.
+        `RestartsExhausted`; `wait_failing` tells of it. `holdings`: what this process may use of limits that it shares with
+        others (`runtime.workers`). Raises `config.ConfigError`.
         """
         names = {*POLICIES, *(policies or {})}
         if isinstance(config, Config):
@@ -130,6 +135,7 @@ class Dispatcher:
             transports=transports or {},
             rng=rng or random.Random(),
             last_grace=last_grace,
+            holdings=holdings,
         )
 
     # --- lifetime ---------------------------------------------------------------------------
@@ -180,10 +186,11 @@ class Dispatcher:
         vendors = {vendor.name: Mailbox[Any](vendor.name, most_asks=most) for vendor in self.serving.vendors}
         self._mailboxes = {"router": router, "stats": stats, **{f"vendor {n}": m for n, m in vendors.items()}}
         deployments: dict[str, Deployment] = {}
-        children = [self._child("stats", stats, lambda: Stats(self._ledger, router))]
+        children = [self._child("stats", stats, lambda: Stats(self.ledger, router))]
         for vendor in self.serving.vendors:
             mine = [each for each in self._planned if each.vendor is vendor]
-            state = self._states[vendor.name] = VendorState(vendor_spec(config, vendor, mine))
+            state = VendorState(vendor_spec(config, vendor, mine), self._holdings)
+            self._states[vendor.name] = state
             for each in mine:
                 deployments[each.name] = self._deployment(each, transports, vendors[vendor.name])
             children.append(self._vendor_child(vendor.name, vendors[vendor.name], state, router))
@@ -209,6 +216,8 @@ class Dispatcher:
         self, router: Mailbox[Any], stats: Mailbox[Any], deployments: Mapping[str, Deployment]
     ) -> House:
         retry, backoff, hedging = self.config.retry, self.config.retry.backoff, self.config.hedging
+        # Shares of the requests are each process's own; what is granted besides is divided.
+        among = 1 if self._holdings is None else self._holdings.tenure.holders
         return House(
             router=router,
             stats=stats,
@@ -218,8 +227,8 @@ class Dispatcher:
                 float(retry.longest_hint),
                 Backoff(backoff.kind, float(backoff.base), float(backoff.cap), backoff.jitter),
             ),
-            budget=ClassedBudget(get_args(Criticality), retry.budget, retry.floor),
-            hedges=HedgeBudget(hedging.share, float(hedging.dollars)),
+            budget=ClassedBudget(get_args(Criticality), retry.budget, retry.floor / among),
+            hedges=HedgeBudget(hedging.share, float(hedging.dollars) / among, floor=1.0 / among),
             background=self._background,
             conducts=conducts(self.config),
             default_timeout=float(self.config.timeouts.total),
@@ -290,7 +299,7 @@ class Dispatcher:
         return self._child(
             f"vendor {name}",
             mailbox,
-            lambda: VendorActor(state, router, rng=self._rng),
+            lambda: VendorActor(state, router, rng=self._rng, mailbox=mailbox),
             on_crash=crashed,
             exhausted="quarantine",
             on_quarantine=quarantined,
@@ -343,7 +352,17 @@ class Dispatcher:
 
     def statistics(self) -> Statistics:
         """What has happened since the start, up to the outcomes that the statistics' actor has taken in yet."""
-        return self._ledger.statistics()
+        return self.ledger.statistics()
+
+    @property
+    def vaults(self) -> Mapping[str, VendorState]:
+        """The vendors' vaults, by name: to be looked at."""
+        return self._states
+
+    def tell(self, vendor: str, message: Tell) -> bool:
+        """Tell a vendor's actor something; False if it does not live, and may not for a while."""
+        mailbox = self._mailboxes.get(f"vendor {vendor}")
+        return mailbox is not None and mailbox.tell(message) and not mailbox.closed
 
     def actors(self) -> dict[str, ChildStatistics]:
         """The actors: alive, restarting or in quarantine, and how often they crashed."""

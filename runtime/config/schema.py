@@ -439,6 +439,8 @@ class Server(Table, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 4000
+    workers: Annotated[int, Meta(ge=0, le=256)] = 0
+    """Processes that serve. 1: this one alone; 0: one for each core, and one where only simulated vendors are served."""
     unix_socket: Annotated[str, Meta(min_length=1)] | None = None
     """The path of a unix socket to listen at, in place of `host` and `port`."""
     unix_socket_mode: Annotated[str, Meta(pattern="^[0-7]{3,4}$")] = "660"

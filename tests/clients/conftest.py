@@ -17,6 +17,7 @@ COMMAND = [sys.executable, "-c", "from llm_dispatcher.runtime.cli import main; m
 CONFIG = """
 [server]
 port = 0
+workers = 1
 max_body = "64KiB"
 drain = "5s"
 
