@@ -168,9 +168,9 @@ class RequestParser:
     ) -> RequestHead:
         """What the headers say of the message's bounds and of the connection."""
         length: int | None = None
-        chunked = expects = False
+        chunked = expects = closes = False
         hosts = 0
-        keep_alive = version == "1.1"
+        keeps = version == "1.1"
         for name, value in headers:
             if name == b"content-length":
                 length = self._length(value, length)
@@ -186,7 +186,8 @@ class RequestParser:
                     )
             elif name == b"connection":
                 options = [option.strip() for option in value.lower().split(b",")]
-                keep_alive = b"close" not in options and (keep_alive or b"keep-alive" in options)
+                closes = closes or b"close" in options
+                keeps = keeps or b"keep-alive" in options
             elif name == b"expect":
                 if value.lower() != b"100-continue":
                     raise BadRequest(417, "expectation_failed", "only Expect: 100-continue is known")
@@ -198,7 +199,8 @@ class RequestParser:
         if length is not None and length > self._most_body:
             raise BadRequest(413, "body_too_large", f"the body is larger than {self._most_body} bytes")
         size = None if chunked else length or 0
-        return RequestHead(method, target, version, headers, keep_alive, expects and size != 0, size)
+        # Who says both, in whatever order, wants it closed (RFC 9112, 9.3).
+        return RequestHead(method, target, version, headers, keeps and not closes, expects and size != 0, size)
 
     @staticmethod
     def _length(value: bytes, before: int | None) -> int:
