@@ -56,6 +56,7 @@ class FaultClass(enum.Enum):
     NO_MODEL = "no_model"
     QUOTA_EXHAUSTED = "quota_exhausted"
     RATE_LIMITED = "rate_limited"
+    CONCURRENCY_LIMITED = "concurrency_limited"
     DAILY_LIMIT = "daily_limit"
     RAMP_LIMITED = "ramp_limited"
     OVERLOADED = "overloaded"
@@ -129,7 +130,8 @@ class Until(enum.Enum):
     OPEN = "open"
     """It is not closed at all."""
     HINT = "hint"
-    """As long as the vendor asks; `Limit.rest` seconds if it does not say."""
+    """As long as the vendor asks; `Limit.rest` seconds if it does not say, and refuses more often than by chance
+    (`machines.suspicion`)."""
     REST = "rest"
     """`Limit.rest` seconds, doubled each further time up to `Limit.longest`."""
     DAY = "day"
@@ -143,7 +145,7 @@ class Limit(Struct, frozen=True, kw_only=True):
     rate: float = 1.0
     """Of the sending rate."""
     concurrency: float = 1.0
-    """Of the requests under way at once."""
+    """Of the requests under way at once: less than 1 is a loss to `machines.concurrency`, which decides what follows."""
     growth: float = 1.0
     """Of how fast the traffic may grow."""
     until: Until = Until.OPEN
@@ -180,6 +182,7 @@ _HOUR: Final = 3600.0
 _NORMAL: Final = Limit()
 _FEWER: Final = Limit(concurrency=0.9)
 _SLOWER: Final = Limit(rate=0.7, until=Until.HINT, rest=5.0)
+_FEWER_OPEN: Final = Limit(concurrency=0.9, until=Until.HINT)
 _GENTLER: Final = Limit(growth=0.5, until=Until.HINT, rest=5.0)
 _KEY: Final = Limit(until=Until.REST, rest=300.0, longest=_HOUR)
 _MODEL: Final = Limit(until=Until.REST, rest=600.0, longest=600.0)
@@ -203,6 +206,10 @@ CONSEQUENCES: Final[dict[FaultClass, Consequence]] = {
         _NEVER, True, _N, _ACC, _ZERO, _HOUSE, 503, _BROKE, note="the operator must act"
     ),
     FaultClass.RATE_LIMITED: Consequence(_HINT, True, _N, _DEP, _ZERO, _VENDOR, 429, _SLOWER),
+    FaultClass.CONCURRENCY_LIMITED: Consequence(
+        _HINT, True, _N, _DEP, _ZERO, _VENDOR, 429, _FEWER_OPEN,
+        note="there is room again as soon as a call ends, so without a hint nothing is closed",
+    ),
     FaultClass.DAILY_LIMIT: Consequence(
         _NEVER, True, _N, _DEP, _ZERO, _VENDOR, 429, _TOMORROW,
         note="whatever shorter wait the vendor suggests",

@@ -38,6 +38,7 @@ from .machines.headroom import LearnedLimit, is_limit
 from .machines.ramp import Ramp
 from .machines.restarts import Quarantine
 from .machines.send_rate import SendRate
+from .machines.suspicion import Suspicion
 from .machines.trials import DailyRest
 from .messages import Cause, Headroom, Remaining, Used
 
@@ -46,9 +47,6 @@ __all__ = ["Closed", "Demand", "Gauge", "GaugeStatistics", "LimitModel", "LimitS
 _DAY: Final = 86_400.0
 _TOLD: Final = 600.0
 """Seconds after which a vendor that named its limits in answers counts as one that does not."""
-_MOST_AT_ONCE: Final = 100_000.0
-_FEW: Final = 20
-"""Calls at once that no single loss puts in question: what was open by chance in a quiet moment is no capacity."""
 _HORIZON: Final = 30 * _DAY
 """No closing, drain or debt lasts longer: what claims to is the trace of a crash."""
 _HEARD: Final = frozenset({"requests", "requests_per_day", "tokens", "input_tokens", "output_tokens"})
@@ -106,9 +104,10 @@ class Gauge:
         self._share = SHARE if spec.shared else 1.0
         self._limits: dict[str, LearnedLimit] = {}
         self._dimensions: list[_Dimension] = []
-        self._slots = self._configured_slots()
+        self._slots = _slots(spec)
         self._ramp = Ramp(None if spec.ramp_floor is None else spec.ramp_floor / 60, spec.ramp_growth)
         self._send_rate = SendRate()
+        self._refusals = Suspicion()
         self._now = 0.0
         self._troubled_at = self._told_at = -math.inf
         for name, amount in limits_of(spec).items():
@@ -153,15 +152,20 @@ class Gauge:
         return math.inf if self._slots is None else self._slots.limit
 
     @property
-    def full(self) -> bool:
-        """Is no slot free?"""
-        return self._slots is not None and self.in_flight >= int(self._slots.limit)
+    def begun(self) -> int:
+        """How many slots were ever taken: after `acquire`, the number of that one; 0 if nobody counts."""
+        return 0 if self._slots is None else self._slots.begun
 
-    def acquire(self) -> bool:
+    def full(self, now: float) -> bool:
+        """Is no slot free?"""
+        return self._slots is not None and self._slots.full(now)
+
+    def acquire(self, now: float) -> bool:
         """Take a slot; False, and nothing taken, if none is free."""
-        if self._slots is not None and not self._slots.acquire():
+        if self._slots is not None and not self._slots.acquire(now):
             return False
         self.in_flight += 1
+        self._refusals.begun()
         return True
 
     def release(self) -> None:
@@ -234,23 +238,29 @@ class Gauge:
 
     # --- what the vendor complains of -------------------------------------------------------
 
-    def on_success(self, now: float) -> None:
-        """An answer came. Tell it before `release`."""
+    def on_taken(self, slot: int, now: float) -> None:
+        """The vendor has taken on the call in that slot: its answer has begun, or come whole. Once a call, before `release`."""
         if self._slots is not None:
-            self._slots.on_success(now)
+            self._slots.on_taken(slot, now)
+
+    def on_success(self, now: float) -> None:
+        """An answer came."""
         self._send_rate.on_success(now)
 
-    def on_loss(self, now: float) -> None:
-        """A call was lost to overload, or refused because too many were open. Tell it before `release`."""
-        if self._slots is None and self.spec.adaptive and self.in_flight > 0:
-            self._slots = self._slots_in_use()
+    def on_loss(self, slot: int, now: float, *, named: bool = False) -> None:
+        """The call in that slot was lost to overload, or (`named`) refused because too many were open. Tell it before `release`."""
         if self._slots is not None:
-            self._slots.on_loss(now)
+            self._slots.on_loss(slot, now, named=named)
 
-    def throttled(self, now: float) -> None:
-        """The vendor refused for the rate. One that names its limits has told us what to do; of others we feel our way."""
+    def refused(self) -> bool:
+        """The vendor refused a call because of how many there are, or were lately. Whether that is more than chance."""
+        return self._refusals.refused()
+
+    def throttled(self, now: float, *, often: bool = True) -> None:
+        """The vendor refused for the rate. One that names its limits has told us what to do; of others that refuse `often`
+        (see `refused`) we feel our way."""
         self._troubled_at = now
-        if now - self._told_at < _TOLD:
+        if not often or now - self._told_at < _TOLD:
             return
         if not any(each.name == _SEND_RATE for each in self._dimensions):
             rate = self._send_rate
@@ -292,19 +302,16 @@ class Gauge:
 
     def audit(self, now: float) -> bool:
         """Can all these numbers have come about? False calls for `pessimise`."""
-        slots = self._slots
         latest = now + _HORIZON
         return (
             self.in_flight >= 0
             and self.closed_until <= latest
             and all(each.until <= latest for each in self.quarantines.values())
-            and (
-                slots is None
-                or (slots.minimum <= slots.limit <= slots.maximum and slots.in_flight == self.in_flight)
-            )
+            and (self._slots is None or self._slots.is_sound(self.in_flight))
             and self.day.is_sound(now, _HORIZON)
             and self._ramp.is_sound(now, _HORIZON)
             and self._send_rate.is_sound(now, _HORIZON)
+            and self._refusals.is_sound()
             and all(each.is_sound(now, _HORIZON) for each in self._limits.values())
         )
 
@@ -316,15 +323,13 @@ class Gauge:
         known = [self.closed_until, self.day.until, *[each.until for each in self.quarantines.values()]]
         self.closed_until = max((each for each in known if each <= latest), default=-math.inf)
         self.in_flight = in_flight
-        if self.spec.concurrent is not None or self.spec.adaptive:
-            slots = self._configured_slots() or self._slots_in_use()
-            slots.in_flight = in_flight
-            slots.limit = slots.minimum if self.spec.adaptive else slots.limit
-            self._slots = slots
+        if self._slots is not None:
+            self._slots.reset(in_flight, now)
         if not self.day.is_sound(now, _HORIZON):
             self.day.lift()
         self._ramp.pessimise(now)
         self._send_rate.pessimise(now)
+        self._refusals.clear()
         for limit in self._limits.values():
             limit.pessimise(now)
 
@@ -345,19 +350,6 @@ class Gauge:
 
     def _share_of(self, name: str) -> float:
         return 1.0 if name == "dollars" else self._share
-
-    def _configured_slots(self) -> ConcurrencyLimit | None:
-        most = self.spec.concurrent
-        if not most:
-            return None
-        return ConcurrencyLimit(most, maximum=most, fixed=not self.spec.adaptive)
-
-    def _slots_in_use(self) -> ConcurrencyLimit:
-        """Where no number is known, the calls that are open are the first estimate of the capacity: what TCP calls
-        the flight size (RFC 5681, section 3.1); of a few it says nothing."""
-        slots = ConcurrencyLimit(max(_FEW, self.in_flight), maximum=_MOST_AT_ONCE)
-        slots.in_flight = self.in_flight
-        return slots
 
     def _add(self, name: str, limit: LearnedLimit) -> None:
         self._limits[name] = limit
@@ -390,3 +382,11 @@ class Gauge:
             if each.bucket is bucket and position < len(since.taken):
                 return max(0.0, bucket.taken - since.taken[position])
         return 0.0
+
+
+def _slots(spec: LimitSpec) -> ConcurrencyLimit | None:
+    """What counts the calls at once; None if nothing limits them, nor ever will."""
+    most = spec.concurrent
+    if not most and not spec.adaptive:
+        return None
+    return ConcurrencyLimit(most or math.inf, fixed=not spec.adaptive)

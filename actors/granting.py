@@ -85,10 +85,10 @@ class Granting:
 
     def _has_slots(self, deployment: DeploymentState, now: float) -> bool:
         """Whether a slot is free everywhere; permits of requests that are long over are looked for first."""
-        if not _full(deployment):
+        if not _full(deployment, now):
             return True
         self._reap(now)
-        return not _full(deployment)
+        return not _full(deployment, now)
 
     def _admit(
         self, deployment: DeploymentState, message: Reserve, now: float
@@ -154,11 +154,11 @@ class Granting:
         state, route = self._state, message.route
         number = state.last_permit = state.in_doubt = state.last_permit + 1
         for gauge in deployment.gauges:
-            gauge.acquire()
+            gauge.acquire(now)
         endpoint, circuit = circuits
         state.held[number] = Held(
-            deployment.name, demand, route.input_tokens, circuit, endpoint, taken.marks, split, trials,
-            size_class(route.input_tokens), route.deadline + _SLACK,
+            deployment.name, demand, route.input_tokens, circuit, endpoint, taken.marks, split,
+            (deployment.account.begun, deployment.own.begun), trials, size_class(route.input_tokens), route.deadline + _SLACK,
         )  # fmt: skip
         deployment.traffic.add("sent", now)
         state.changed.add(deployment.name)
@@ -176,5 +176,5 @@ class Granting:
                 self._state.give_back(held, now)
 
 
-def _full(deployment: DeploymentState) -> bool:
-    return deployment.account.full or deployment.own.full
+def _full(deployment: DeploymentState, now: float) -> bool:
+    return deployment.account.full(now) or deployment.own.full(now)

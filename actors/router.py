@@ -37,7 +37,7 @@ from .messages import (
     Route,
     size_class,
 )
-from .policies import Candidate, Ordering, Policy, View
+from .policies import Candidate, Memo, Ordering, Policy, View
 from .policies.patience import SHORTEST, late, patience
 from .routing import RoutingTable, Selection
 from .waiting import CURABLE, WaitingRoom
@@ -60,6 +60,9 @@ class RouterState:
         self.rankings = Rankings({})
         self.ordering = Ordering(policies)
         self.loads: dict[str, Load] = {}
+        self.reduced: set[str] = set()
+        """The deployments whose load has a weight below 1, which nearly never are any."""
+        self.memo = Memo()
         self.network = LocalNetwork(vendors)
         self.waiting = WaitingRoom() if waiting is None else waiting
         self.turn = 0
@@ -101,9 +104,10 @@ class Router:
                 self._left(message.plan[message.position - 1])
                 return self._next(message, now)
             case Loads():
-                self._state.loads.update(message.deployments)
+                self._loaded(message)
             case Rankings():
                 self._state.rankings = message
+                self._state.memo = Memo()
             case Room():
                 self._state.waiting.room(message.vendor, now)
             case Contact():
@@ -132,7 +136,7 @@ class Router:
     def _plan(self, selection: Selection, route: Route, now: float, queued: int) -> Declined:
         """Who is asked, in which order, as a request that nobody has declined yet."""
         view = self._view(route, now)
-        suited, refused = _suited(_of_model(selection.candidates, route.of_model), view)
+        suited, refused = _suited(selection, view)
         plan = [candidate.deployment for candidate in self._order(suited, selection, view)]
         if route.again is not None:
             # The one that failed is asked again only when nobody else can help.
@@ -141,9 +145,13 @@ class Router:
 
     def _view(self, route: Route, now: float) -> View:
         state = self._state
-        return View(route, state.rankings.deployments, state.loads, state.turn, self._rng, now)
+        return View(
+            route, state.rankings.deployments, state.loads, state.turn, self._rng, now, state.reduced, state.memo
+        )  # fmt: skip
 
-    def _order(self, candidates: list[Candidate], selection: Selection, view: View) -> list[Candidate]:
+    def _order(
+        self, candidates: Sequence[Candidate], selection: Selection, view: View
+    ) -> Sequence[Candidate]:
         if len(candidates) < 2:
             return candidates
         self._state.turn += 1
@@ -233,6 +241,15 @@ class Router:
 
     # --- what is known of the deployments ---------------------------------------------------
 
+    def _loaded(self, message: Loads) -> None:
+        state = self._state
+        state.loads.update(message.deployments)
+        for name, load in message.deployments.items():
+            if load.weight < 1.0:
+                state.reduced.add(name)
+            else:
+                state.reduced.discard(name)
+
     def _patience(self, way: Declined, position: int, now: float) -> float:
         """How long a wait is worth having. With nobody else to ask one waits in line, not there; but a repetition, and
         one asked in panic, has that deployment only."""
@@ -314,16 +331,17 @@ def _of_model(candidates: Sequence[Candidate], model: str | None) -> Sequence[Ca
     return candidates if model is None else [each for each in candidates if each.model == model]
 
 
-def _suited(candidates: Sequence[Candidate], view: View) -> tuple[list[Candidate], list[Refused]]:
+def _suited(selection: Selection, view: View) -> tuple[Sequence[Candidate], list[Refused]]:
     """Those that can serve the request, and why each of the others cannot. Those tried before are in neither."""
     route = view.route
     window = route.input_tokens if route.window is None else route.window
     needs, least = route.needs, max(window, route.larger_than + 1)
     again = bool(route.tried) or route.hedge is not None
+    candidates = _of_model(selection.candidates, route.of_model)
+    if not again and selection.context >= least and needs <= selection.capabilities:
+        # Nearly always, and then it is the very tuple that the policies' memo knows.
+        return candidates, []
     able = [each for each in candidates if each.context >= least and needs <= each.capabilities]
-    if not again and len(able) == len(candidates):
-        # Nearly always.
-        return able, []
     suited: list[Candidate] = []
     refused: list[Refused] = []
     names = {each.deployment for each in able}

@@ -6,6 +6,7 @@ import fnmatch
 from collections.abc import Mapping
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from .messages import Route
 from .policies import Candidate
@@ -22,6 +23,21 @@ class Selection(Struct, frozen=True):
     candidates: tuple[Candidate, ...]
     policy: str
     minimum_quality: float = 0.0
+    context: int = -1
+    """The smallest context window of all."""
+    capabilities: frozenset[str] = frozenset()
+    """What every one of them can do. Both are found out where a selection is made."""
+
+    def __post_init__(self) -> None:
+        if self.context >= 0 or not self.candidates:
+            return
+        force_setattr(self, "context", min([each.context for each in self.candidates]))
+        shared = frozenset.intersection(*[each.capabilities for each in self.candidates])
+        force_setattr(self, "capabilities", shared)
+
+    def ordered_by(self, policy: str, minimum_quality: float = 0.0) -> Selection:
+        """The same candidates, by another policy."""
+        return Selection(self.candidates, policy, minimum_quality, self.context, self.capabilities)
 
 
 class RoutingRule(Struct, frozen=True, kw_only=True):
@@ -67,5 +83,5 @@ class RoutingTable(Struct, frozen=True):
             mode = self.modes.get(route.mode)
             if mode is None:
                 return None
-            selection = Selection(selection.candidates, mode.policy, mode.minimum_quality)
-        return selection if policy is None else Selection(selection.candidates, policy)
+            selection = selection.ordered_by(mode.policy, mode.minimum_quality)
+        return selection if policy is None else selection.ordered_by(policy)

@@ -13,6 +13,7 @@ import random
 from typing import Any, Final, assert_never
 
 from .faults import Consequence, FaultClass, Health, Money, Reach, Until, consequence
+from .gauge import Gauge
 from .machines.breaker import State, Transition, Verdict
 from .mailbox import Mailbox
 from .messages import Cause, Contact, FirstContent, Room, Settle
@@ -23,7 +24,9 @@ __all__ = ["Settling"]
 _ENDPOINT_SHARE: Final = 0.5
 """An endpoint is at fault when more than this share of its traffic went to deployments that are open."""
 
-_THROTTLED: Final = frozenset({FaultClass.RATE_LIMITED, FaultClass.RAMP_LIMITED, FaultClass.DAILY_LIMIT})
+_THROTTLED: Final = frozenset(
+    {FaultClass.RATE_LIMITED, FaultClass.CONCURRENCY_LIMITED, FaultClass.RAMP_LIMITED, FaultClass.DAILY_LIMIT}
+)
 """Refusals that say nothing against a deployment but that it wants less."""
 
 
@@ -43,6 +46,8 @@ class Settling:
         deployment = self._state.deployments[held.deployment]
         slow = deployment.pace.is_slow(held.size, message.latency, now)
         deployment.pace.observe(held.size, message.latency, now)
+        if held.since is None:
+            _taken(deployment, held, now)
         held.since = deployment.own.moment(now)
         self._reached(held, now)
         self._accepted(deployment, now)
@@ -59,13 +64,13 @@ class Settling:
             return
         deployment = self._state.deployments[held.deployment]
         row = _row(message)
-        self._complain(deployment, held, message, row, now)
+        often = self._complain(deployment, held, message, row, now)
         self._state.release(message.permit)
         self._judge_endpoint(held, message, row, now)
         self._judge(deployment, held, message, row, now)
         self._account(deployment, held, message, row, now)
         if row is not None and message.fault is not None:
-            self._close(deployment, message, message.fault, row, now)
+            self._close(deployment, message, message.fault, row, often, now)
         for gauge, turn in held.trials:
             gauge.end_trial(turn, _passed(message, row), now)
         if self._state.owes_room:
@@ -76,24 +81,32 @@ class Settling:
     @staticmethod
     def _complain(
         deployment: DeploymentState, held: Held, message: Settle, row: Consequence | None, now: float
-    ) -> None:
-        """What the attempt says of the limits themselves; told while its slot still counts as used.
+    ) -> bool:
+        """What the attempt says of the limits themselves; told while its slot still counts as used. Whether it is one of so
+        many refusals that they are no chance.
 
         Vendors limit an account's use of one model (or a class of them), which is what a deployment is.
         """
-        own = deployment.own
+        own, often = deployment.own, False
         if row is None:
+            if held.since is None:
+                _taken(deployment, held, now)
             for gauge in deployment.gauges:
                 gauge.on_success(now)
         else:
-            if row.limit.concurrency < 1:
-                own.on_loss(now)
+            named = message.fault is FaultClass.CONCURRENCY_LIMITED
+            # What a circuit is open for is no matter of how many calls there are.
+            if row.limit.concurrency < 1 and (named or deployment.breaker.state is State.CLOSED):
+                own.on_loss(held.slots[1], now, named=named)
+            if row.limit.until is Until.HINT:
+                often = own.refused()
             if row.limit.growth < 1:
-                own.slow_down(now)
+                _growing(deployment).slow_down(now)
             if row.limit.rate < 1:
-                own.throttled(now)
+                own.throttled(now, often=often)
         if message.headroom is not None:
             own.learn(message.headroom, now, held.since)
+        return often
 
     def _judge_endpoint(self, held: Held, message: Settle, row: Consequence | None, now: float) -> None:
         """Whether the address could be reached. While our own network is down, failing to proves nothing."""
@@ -185,9 +198,14 @@ class Settling:
 
     @staticmethod
     def _close(
-        deployment: DeploymentState, message: Settle, fault: FaultClass, row: Consequence, now: float
+        deployment: DeploymentState,
+        message: Settle,
+        fault: FaultClass,
+        row: Consequence,
+        often: bool,
+        now: float,
     ) -> None:
-        """Close what the fault reaches, for as long as the table says."""
+        """Close what the fault reaches, for as long as the table says. `often`: the refusal is more than chance."""
         reaches_account = row.reach is Reach.ACCOUNT
         gauge = deployment.account if reaches_account else deployment.own
         hint, limit = message.retry_at, row.limit
@@ -198,12 +216,26 @@ class Settling:
             case Until.DAY:
                 gauge.close_for_day(message.day_ends_at, now)
             case Until.HINT:
-                gauge.close(now + limit.rest if hint is None else max(now, hint), Cause.COOLING)
+                if hint is not None:
+                    gauge.close(max(now, hint), Cause.COOLING)
+                elif often:
+                    gauge.close(now + limit.rest, Cause.COOLING)
             case Until.OPEN:
                 if hint is not None and row.breaker is Health.FAILURE:
                     gauge.close(hint, Cause.COOLING)
             case _:
                 assert_never(limit.until)
+
+
+def _growing(deployment: DeploymentState) -> Gauge:
+    """Whose growth it is: the account's where a floor was configured for it alone, else the deployment's."""
+    account, own = deployment.gauges
+    return account if own.spec.ramp_floor is None and account.spec.ramp_floor is not None else own
+
+
+def _taken(deployment: DeploymentState, held: Held, now: float) -> None:
+    for gauge, slot in zip(deployment.gauges, held.slots, strict=True):
+        gauge.on_taken(slot, now)
 
 
 def _row(message: Settle) -> Consequence | None:

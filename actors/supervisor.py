@@ -7,7 +7,8 @@ The first restart is immediate, further ones back off (`machines.restarts`). Mor
 
 - `escalate` (router, statistics): the house is not in order. The child is not started again, its mailbox is told through
   `on_exhausted`, and whoever waits for it (`wait_failing`) has the supervisor's `grace` to bring what is under way to an
-  end, while the other children live on; then `RestartsExhausted` leaves the supervisor;
+  end, while the other children live on; then `RestartsExhausted` leaves the supervisor. It may crash as often as a vendor:
+  what it must know outlives it, so that a restart costs little, while giving up the house costs all that is under way;
 - `quarantine` (a vendor): only this child rests, for `quarantine` seconds and twice as long each further
   time, or until an operator ends it (`unquarantine`); its mailbox is told through `on_quarantine`, and no sibling
   notices. The intensity is counted per child, unlike Erlang's per supervisor, where one sick vendor could take the

@@ -54,7 +54,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     unknown: Decimal
     """What vendors may have billed beyond `cost`, at most: for attempts whose usage was never reported."""
     unpriced: int
-    """Attempts that used tokens and whose cost, or the most it may be, is not known: in neither sum."""
+    """Attempts whose cost, or the most it may be, is not known: in neither sum."""
     first_token: Latency
     total: Latency
 
@@ -119,7 +119,7 @@ class _Tally:
         if cost is not None and ceiling is not None:
             if ceiling > cost:
                 self.unknown += ceiling - cost
-        elif spent.input_tokens or spent.output_tokens:
+        elif outcome.deployment is not None:
             self.unpriced += 1
         if outcome.superseded:
             self.superseded += 1

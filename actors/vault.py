@@ -92,6 +92,8 @@ class Held(Struct):
     """Where each bucket stood, the account's first, so that what is given back late is not given back twice."""
     split: int
     """How many of `marks` are the account's."""
+    slots: tuple[int, int]
+    """The numbers of its slots, the account's first."""
     trials: tuple[tuple[Gauge, int], ...]
     size: int
     expires_at: float

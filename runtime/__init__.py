@@ -25,9 +25,10 @@ A tour: the way of one request.
    of more texts than a vendor takes in one call travel in several (`batches`).
 
 `dispatcher` builds all this from a configuration (`config`, `plan`, `connections`); `cli` and `daemon` are what people start,
-and `asgi` is for those who have an ASGI server of their own. The daemon watches what the process is short of (`overload`, `process`), and `gateway.admission` refuses what can best wait.
-Operators give `orders`, read in the log what became of circuits and quarantines (`chronicle`), and see the rest in
-`GET /v1/stats` (`standing`).
+and `asgi` is for those who have an ASGI server of their own. The daemon watches what the process is short of (`overload`,
+`process`), and `gateway.admission` refuses what can best wait. Operators give `orders`, read in the log what became of
+circuits and quarantines (`chronicle`) and what only they can mend (`alerts`), and see the rest in `GET /v1/stats`
+(`standing`).
 The names below are the public interface; they are imported when first used.
 """
 
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         JsonOutput,
         Message,
         Opened,
+        Prompt,
         Reasoning,
         Request,
         Text,
@@ -87,6 +89,7 @@ __all__ = [
     "JsonOutput",
     "Message",
     "Opened",
+    "Prompt",
     "Reasoning",
     "Reply",
     "Request",

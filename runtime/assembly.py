@@ -6,6 +6,7 @@ and a streamed answer cannot disagree.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from .canon import (
@@ -61,13 +62,17 @@ class _Run:
 class _Answer:
     """One choice under construction."""
 
-    __slots__ = ("ahead", "calls", "finish", "parts", "vendor_finish")
+    __slots__ = ("ahead", "calls", "extra", "finish", "logprobs", "messages", "parts", "vendor_finish")
 
     def __init__(self) -> None:
         self.ahead: dict[str, Any] | None = None
         """What is known of the part that begins next; it begins even if it is of the same kind as the last."""
         self.parts: list[_Run | Opaque] = []
         self.calls: dict[int, _Run] = {}
+        self.extra: dict[str, Any] = {}
+        self.messages: dict[str, list[Any]] = {}
+        """By format, pieces of what a message says besides."""
+        self.logprobs: list[Any] = []
         self.finish: FinishReason | None = None
         self.vendor_finish: str | None = None
 
@@ -102,11 +107,31 @@ class _Answer:
         return None
 
     def note(self, event: OpaqueDelta) -> None:
-        """Take fields of the part that begins next, or of the one before."""
+        """Take fields of the part that begins next, of the one before, or of the choice."""
         if event.about == "next":
             self.ahead = _with_fields(self.ahead or {}, event) if event.payload else self.ahead or {}
+        elif event.about == "choice":
+            self.extra[event.format] = {**self.extra.get(event.format, {}), **event.payload}
+        elif event.about == "message":
+            self.messages.setdefault(event.format, []).append(event.payload)
+        elif event.about == "logprobs":
+            self.logprobs.append(event.payload["logprobs"])
         elif self.parts and isinstance(last := self.parts[-1], _Run):
             last.extra = _with_fields(last.extra or {}, event)
+
+    def choice(self, index: int) -> Choice:
+        """All of it so far."""
+        extra = dict(self.extra)
+        for name, pieces in self.messages.items():
+            extra[name] = {**extra.get(name, {}), "message": _whole(pieces)}
+        return Choice(
+            index=index,
+            parts=[part.part() if isinstance(part, _Run) else part for part in self.parts],
+            finish=self.finish,
+            vendor_finish=self.vendor_finish,
+            logprobs=_whole(self.logprobs),
+            extra=extra or None,
+        )
 
     @staticmethod
     def _sealed(run: _Run, event: ThinkingDelta) -> bool:
@@ -126,6 +151,25 @@ def _with_fields(extra: dict[str, Any], event: OpaqueDelta) -> dict[str, Any]:
         before = fields.get(name)
         fields[name] = [*before, *value] if isinstance(before, list) and isinstance(value, list) else value
     return {**extra, event.format: fields}
+
+
+def _whole(pieces: list[Any]) -> Any:
+    """What pieces of one thing make together: texts and lists are strung together, objects field by field; of anything
+    else the last counts. None adds nothing. Takes time linear in the pieces' size."""
+    told = [piece for piece in pieces if piece is not None]
+    if len(told) < 2:
+        return told[0] if told else None
+    if all(isinstance(piece, str) for piece in told):
+        return "".join(told)
+    if all(isinstance(piece, list) for piece in told):
+        return list(chain.from_iterable(told))
+    if not all(isinstance(piece, dict) for piece in told):
+        return told[-1]
+    fields: dict[str, list[Any]] = {}
+    for piece in told:
+        for name, value in piece.items():
+            fields.setdefault(name, []).append(value)
+    return {name: _whole(values) for name, values in fields.items()}
 
 
 class Assembler:
@@ -197,15 +241,7 @@ class Assembler:
             id=self._opened.id,
             model=self._opened.model,
             created=self._opened.created,
-            choices=[
-                Choice(
-                    index=index,
-                    parts=[part.part() if isinstance(part, _Run) else part for part in answer.parts],
-                    finish=answer.finish,
-                    vendor_finish=answer.vendor_finish,
-                )
-                for index, answer in sorted(self._answers.items())
-            ],
+            choices=[answer.choice(index) for index, answer in sorted(self._answers.items())],
             usage=self._usage,
             format=format,
             extra=extra or self._extra,

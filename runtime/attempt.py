@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import ClassVar, Final
 
 import httpx
 import trio
@@ -33,7 +33,7 @@ from .canon import (
 )
 from .clock import wall_now
 from .deployment import Deployment
-from .dialects import Answer, Decoder, Unsupported, VendorFault
+from .dialects import Answer, Built, Decoder, Unsupported, VendorFault
 from .dialects.headroom import headroom
 from .exchange import MOST_BODY, Exchange, broken
 from .money import Bill
@@ -62,6 +62,9 @@ class Attempt:
 
     `fresh`: not on a connection that was used before.
     """
+
+    _most_body: ClassVar[float] = MOST_BODY
+    """Bytes of a stream at most."""
 
     def __init__(
         self,
@@ -223,11 +226,11 @@ class Attempt:
                 return
 
     async def _complete(self) -> None:
-        await self._send()
+        built = await self._send()
         operation = self._operation
         try:
             body = await self._exchange.read_whole()
-            answer = operation.read(self.deployment.dialect, body, self._request)
+            answer = operation.read(self.deployment.dialect, body, self._request, built)
         except VendorFault as refusal:
             self.fault = refusal.fault
             raise
@@ -244,14 +247,18 @@ class Attempt:
 
     async def _open(self) -> None:
         timeouts = self.deployment.timeouts
-        first = float(timeouts.first_token)
+        first = self._first_patience()
         pace = self._pace = Pace(first, float(timeouts.between_tokens), timeouts.least_pace)
         with self._exchange.patience(first) as scope:
-            await self._send()
-            self._decoder = self._operation.decoder(self.deployment.dialect)
+            built = await self._send()
+            self._decoder = self._operation.decoder(self.deployment.dialect, built)
         if scope.cancelled_caught:
             raise self._out_of_time(FaultClass.TTFT_TIMEOUT, "no answer in time")
         pace.passed(trio.current_time() - self._exchange.started_at)
+
+    def _first_patience(self) -> float:
+        """Seconds that the first content may take."""
+        return float(self.deployment.timeouts.first_token)
 
     async def read(self) -> list[Event]:
         """The next events; empty when the answer is complete. Raises `VendorFault`, also when it was cut.
@@ -279,14 +286,18 @@ class Attempt:
                     raise VendorFault(self.fault)
                 return events
             if not piece or decoder.finished:
-                if self.first_token is None and self._operation.empty(self._finishes, self._request):
+                if self.first_token is None and self._empty():
                     raise self._failed(FaultClass.EMPTY_OK, "the stream ended without any content")
                 self._ended = True
                 return events
-            if self._size > MOST_BODY:
+            if self._size > self._most_body:
                 raise self._failed(FaultClass.OVERSIZED, f"the stream is longer than {MOST_BODY} bytes")
             if events:
                 return events
+
+    def _empty(self) -> bool:
+        """Whether a stream that has ended without content is no answer."""
+        return self._operation.empty(self.deployment.dialect, self._finishes, self._request)
 
     async def _next_piece(self) -> bytes:
         """The next bytes of the body; empty at its end."""
@@ -295,7 +306,7 @@ class Attempt:
             return b""
         begun = trio.current_time()
         left = pace.left
-        if self.first_token is not None:
+        if self.committed:
             # Before that the scope of whoever makes the attempts keeps the deadline.
             left = min(left, self._deadline - begun)
         if left <= 0:
@@ -314,7 +325,7 @@ class Attempt:
 
     def _silent(self, pace: Pace) -> VendorFault:
         """Nothing came any more for as long as somebody was to wait."""
-        if self.first_token is not None and trio.current_time() >= self._deadline:
+        if self.committed and trio.current_time() >= self._deadline:
             return self._failed(FaultClass.LOCAL, "the request's deadline came before the answer's end")
         return self._out_of_time(pace.overrun, "the vendor went silent, or nearly so")
 
@@ -344,8 +355,8 @@ class Attempt:
                 FirstContent(self.lease.permit, self.lease.deployment, self.first_token)
             )
 
-    async def _send(self) -> None:
-        """Send the request and read the answer's head; a refusal is read and raised."""
+    async def _send(self) -> Built:
+        """Send the request and read the answer's head; what was sent is returned, a refusal is read and raised."""
         dialect, exchange = self.deployment.dialect, self._exchange
         built = self._operation.build(dialect, self._request, stream=self._stream)
         self.dropped = built.dropped
@@ -358,11 +369,20 @@ class Attempt:
         except httpx.HTTPError as error:
             raise self._broken(error, FaultClass.SERVER_ERROR) from error
         self._headroom = headroom(exchange.headers)
-        if status != 200:
+        if not self._accepts(status):
             body = await exchange.read_refusal()
-            self.fault = dialect.fault(Answer(status, exchange.text_headers(), body, wall_now()))
+            self.fault = self._refused(Answer(status, exchange.text_headers(), body, wall_now()))
             raise VendorFault(self.fault)
         self.bill.accept()
+        return built
+
+    def _accepts(self, status: int) -> bool:
+        """Whether an answer of that status is one."""
+        return status == 200
+
+    def _refused(self, answer: Answer) -> Fault:
+        """What a refusal means."""
+        return self.deployment.dialect.fault(answer)
 
     # --- failing ----------------------------------------------------------------------------
 

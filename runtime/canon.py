@@ -416,15 +416,17 @@ class OpaqueDelta(Struct, frozen=True, tag="opaque"):
     """Something that only the vendor's own format understands: citations, server tools, log probabilities.
 
     `content` says whether the model produced it (and so whether it commits the stream). With `about` it is no part of
-    its own: its payload holds fields for the `extra` of the part that begins next, of the one before, or of the
-    whole answer; lists of one name are added together.
+    its own, and its payload holds fields: for the `extra` of the part that begins next, of the one before, or of the
+    whole answer, where lists of one name are added together; for the `extra` of the choice, where the last of one name
+    counts; or pieces of what the choice's message (`extra[format]["message"]`) has beside the canonical words, and of its
+    `logprobs`, where pieces of one name make a whole.
     """
 
     format: str
     payload: dict[str, Any]
     index: int = 0
     content: bool = True
-    about: Literal["next", "last", "answer"] | None = None
+    about: Literal["next", "last", "choice", "message", "logprobs", "answer"] | None = None
 
 
 class Finished(Struct, frozen=True, gc=False, tag="finished"):

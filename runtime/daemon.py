@@ -105,6 +105,7 @@ async def _serve(loaded: Loaded, address: Address) -> int:
             _limits(config),
             tls=None if tls is None else lambda: tls.context,
             descriptors=Descriptors(files),
+            refusal=gateway.refusal,
         )
         gateway.reports["server"] = server.statistics
         monitor = _monitor(config, overload, files, server)

@@ -9,8 +9,8 @@ the caller's own body leaves as it is, not wrapped in a group.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager, suppress
 from os import PathLike
 from types import TracebackType
 from typing import Any, Self, get_args
@@ -44,6 +44,9 @@ from .dialects import Dialect, dialect_class
 from .dispatch import answer
 from .house import House, RetryPolicy, conducts
 from .orders import carry_out
+from .passing.knowledge import Interface, interface_of
+from .passing.passage import Passage
+from .passing.stream import Passing
 from .plan import Planned, plan_deployments, routing_table, vendor_spec
 from .reply import EmbeddingsReply, Reply
 from .stalls import Stalls
@@ -60,6 +63,16 @@ _MOST_OUTCOMES = 100_000
 _NOT_RUNNING = "the dispatcher is not running: use it inside `async with Dispatcher.open(...)`"
 _GRACE = 1.0
 """Seconds that the end of everything that outlasts its request may take."""
+
+
+@contextmanager
+def _as_configured(planned: Planned) -> Iterator[None]:
+    """A `ValueError` within is a flaw of the configuration."""
+    try:
+        yield
+    except ValueError as error:
+        remedy = "see the dialect's module for its options"
+        raise ConfigError([Problem("", f"vendors ({planned.vendor.name})", str(error), remedy)]) from error
 
 
 class Dispatcher:
@@ -84,6 +97,7 @@ class Dispatcher:
         self.routing = routing_table(config, self._planned)
         self._ledger = Ledger()
         self._house: House | None = None
+        self._interfaces: dict[str, Interface] = {}
         self._mailboxes: dict[str, Mailbox[Any]] = {}
         self._states: dict[str, VendorState] = {}
         self._chronicle = Chronicle(self._states)
@@ -179,6 +193,16 @@ class Dispatcher:
             from .simulated import SimulatedTransport
 
             return SimulatedTransport(vendor.simulate, rng=self._derived_rng(vendor), limits=vendor.limits)
+        if vendor.program is not None:
+            from .wire.program import ProgramTransport
+
+            program = vendor.program
+            return ProgramTransport(
+                program.command,
+                at_once=program.at_once,
+                directory=program.directory,
+                environment=program.environment,
+            )
         from .connections import transport_to
 
         return transport_to(vendor)
@@ -214,6 +238,11 @@ class Dispatcher:
             self._child("router", router, lambda: Router(table, state_of_router, router, vendors, rng=rng))
         )
         self._house = self._make_house(router, stats, deployments)
+        self._interfaces = {
+            vendor.name: interface_of(vendor.name, deployments.values())
+            for vendor in self.serving.vendors
+            if vendor.passed_below is not None
+        }
         return Supervisor(children, rng=self._rng, grace=self._last_grace)
 
     def _waiting_room(self) -> WaitingRoom:
@@ -266,7 +295,8 @@ class Dispatcher:
         """The vendor's transport, with an account's credentials put on where the dialect's door wants any."""
         account = (planned.vendor.name, planned.account)
         if account not in self._credentials:
-            credentials = dialect.credentials()
+            with _as_configured(planned):
+                credentials = dialect.credentials()
             if credentials is None:
                 return transport
             self._credentials[account] = SigningTransport(transport, credentials)
@@ -275,13 +305,8 @@ class Dispatcher:
     @staticmethod
     def _dialect(planned: Planned) -> Dialect:
         """The deployment's dialect. Raises `ConfigError` for options that it does not take."""
-        try:
+        with _as_configured(planned):
             return dialect_class(planned.vendor.dialect)(planned.target())
-        except ValueError as error:
-            remedy = "see the dialect's module for its options"
-            raise ConfigError(
-                [Problem("", f"vendors ({planned.vendor.name})", str(error), remedy)]
-            ) from error
 
     def _child(
         self,
@@ -358,6 +383,21 @@ class Dispatcher:
     def stream(self, request: Request, *, request_id: str | None = None) -> EventStream:
         """The answer event by event: ``async with dispatcher.stream(request) as events: async for ...``."""
         return EventStream(self._running(), request, request_id or self.new_request_id())
+
+    def passing(self, passage: Passage, *, request_id: str | None = None) -> Passing:
+        """The vendor's own answer to a request of its own interface: ``async with dispatcher.passing(passage) as answer: ...``."""
+        house = self._running()
+        interface = self._interfaces[passage.vendor]
+        return Passing(house, interface.recognised(passage), request_id or self.new_request_id())
+
+    def passed_on(self) -> Mapping[str, Interface]:
+        """The interfaces that are passed on (`passthrough`), by the first segments of their paths."""
+        vendors = self.serving.vendors
+        return {
+            vendor.passed_below: self._interfaces[vendor.name]
+            for vendor in vendors
+            if vendor.passed_below is not None and vendor.name in self._interfaces
+        }
 
     def new_request_id(self) -> str:
         """A name for a request that nobody named."""

@@ -188,6 +188,7 @@ _ERRORS: Final[dict[FaultClass, type[DispatchError]]] = {
     FaultClass.NO_MODEL: ModelUnavailable,
     FaultClass.QUOTA_EXHAUSTED: Unauthorized,
     FaultClass.RATE_LIMITED: RateLimited,
+    FaultClass.CONCURRENCY_LIMITED: RateLimited,
     FaultClass.DAILY_LIMIT: RateLimited,
     FaultClass.RAMP_LIMITED: RateLimited,
     FaultClass.OVERLOADED: Overloaded,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -14,6 +14,7 @@ from .canon import (
     File,
     Image,
     Message,
+    Opaque,
     Part,
     Refusal,
     Request,
@@ -31,14 +32,21 @@ BYTES_PER_TOKEN: Final = 3.5
 _MESSAGE_TOKENS: Final = 4
 _IMAGE_TOKENS: Final = 1000
 """What vendors charge for one image of common size: 765 (OpenAI, 1024 x 1024), 1,600 (Anthropic, largest), 258 (Gemini)."""
-_FILE_TOKENS: Final = 3000
-"""A document at a URL, of which nothing else is known: a page or two."""
-_FILE_BYTES_PER_TOKEN: Final = 50
-"""Base64 of a PDF: a page is some 100 KB and costs 1,500 to 3,000 tokens, since vendors read it as text and as an image."""
-_AUDIO_BYTES_PER_TOKEN: Final = 700
-"""Base64 of sound: a second of MP3 is 16 KB and costs 32 tokens (Gemini) or fewer (OpenAI)."""
 _MOST_IMAGE_TOKENS: Final = 20_000
 """More than any vendor is known to charge for one image."""
+_DOCUMENT_TOKENS: Final = 2000
+"""What vendors charge for a page, text and picture together: 1,500 to 3,000 (Anthropic). A document has one at least."""
+_DOCUMENT_BYTES: Final = 25
+"""Bytes of a document a token: pages of 50 kB. How large a page is depends on its pictures; what it costs hardly does."""
+_AUDIO_BYTES: Final = 500
+"""The same of sound: 16 kB and 32 tokens (Gemini) a second."""
+_MOST_DOCUMENT_TOKENS: Final = 300_000
+"""More than any vendor is known to read of one document: a hundred pages (Anthropic)."""
+_BLOBS: Final = frozenset({"data", "file_data"})
+"""Fields whose texts are base64 in every format."""
+_DOCUMENTS: Final = frozenset({"document", "file", "input_file", "fileData", "inlineData"})
+_SOUNDS: Final = frozenset({"input_audio"})
+"""How formats call parts that are documents and sound: by their `type`, or by the name of their only field."""
 _CACHED_TOKENS: Final = 1024
 """The shortest beginning that OpenAI and Anthropic keep in their prompt caches."""
 _DEFAULT_OUTPUT: Final = 1024
@@ -53,7 +61,8 @@ class Facts(Struct, frozen=True):
     kinds: frozenset[str]
     needs: frozenset[str]
     size: int
-    """Characters of text, and of images that are sent along: about the bytes that the request keeps in memory."""
+    """Characters of text, and of images and documents that are sent along: about the bytes that the request keeps in
+    memory."""
     prefix: int | None = None
     """A digest of how the request begins, if it is long enough for vendors to keep that in a cache."""
     window: int | None = None
@@ -66,40 +75,39 @@ _CHAT: Final = frozenset({"chat"})
 
 def facts_of(request: Request, long_context: int) -> Facts:
     """Size, kinds and needs of `request`; from `long_context` input tokens on it is of that kind."""
-    characters = images = data = media = 0
+    size = _Size()
     for message in request.messages:
         content = message.content
         if isinstance(content, str):
-            characters += len(content)
-            continue
-        found = _size_of(content)
-        characters += found.characters
-        images += found.images
-        data += found.data
-        media += found.media_tokens
+            size.characters += len(content)
+        else:
+            size.add(content)
     for tool in request.tools:
-        characters += (
+        size.characters += (
             len(tool.name)
             + len(tool.description or "")
             + (len(str(tool.parameters)) if tool.parameters else 0)
         )
-    tokens = (
-        int(characters / BYTES_PER_TOKEN)
-        + _MESSAGE_TOKENS * len(request.messages)
-        + _IMAGE_TOKENS * images
-        + media
-    )
+        if tool.extra:
+            size.add_fields(tool.extra.values())
+    tools = bool(request.tools)
+    if request.extra:
+        # The vendors' own tools are here, and documents that stand beside the messages.
+        size.add_fields(request.extra.values())
+        tools = tools or any("tools" in fields for fields in request.extra.values())
+    tokens = size.tokens + _MESSAGE_TOKENS * len(request.messages)
     output = (request.max_tokens or _DEFAULT_OUTPUT) * (request.n or 1)
-    if not (request.tools or images or request.output) and tokens < long_context:
-        return Facts(tokens, output, _NONE, _CHAT, characters + data, _prefix_of(request, tokens))
+    bytes_kept = size.characters + size.data
+    if not (tools or size.images or request.output) and tokens < long_context:
+        return Facts(tokens, output, _NONE, _CHAT, bytes_kept, _prefix_of(request, tokens))
     needs = {
         name
-        for name, wanted in (("tools", request.tools), ("vision", images), ("json", request.output))
+        for name, wanted in (("tools", tools), ("vision", size.images), ("json", request.output))
         if wanted
     }
     kinds = needs | {"long_context"} if tokens >= long_context else needs
     prefix = _prefix_of(request, tokens)
-    return Facts(tokens, output, frozenset(kinds), _CHAT | needs, characters + data, prefix)
+    return Facts(tokens, output, frozenset(kinds), _CHAT | needs, bytes_kept, prefix)
 
 
 def _prefix_of(request: Request, tokens: int) -> int | None:
@@ -127,34 +135,56 @@ def most_tokens(request: Request, most_output: int) -> Usage:
     A token is at least one byte of what is sent. What a vendor adds by itself (a hidden prompt, the results of
     tools that it runs on its side) cannot be known here and is not included.
     """
-    size = len(msgspec.json.encode(request))
+    bytes_sent = len(msgspec.json.encode(request))
+    size = _Size()
     for message in request.messages:
         if not isinstance(message.content, str):
-            found = _size_of(message.content)
-            # What an image costs depends on its pixels, not on the bytes that it is sent as.
-            size += found.images * _MOST_IMAGE_TOKENS - found.image_data
+            size.add(message.content)
+    # What an image costs depends on its pixels, and what a document costs on what it refers to, not on the bytes sent.
+    most = (
+        bytes_sent + size.images * _MOST_IMAGE_TOKENS - size.pixels + size.documents * _MOST_DOCUMENT_TOKENS
+    )
     output = min(request.max_tokens or most_output, most_output)
-    return Usage(input_tokens=size, output_tokens=output * (request.n or 1))
+    return Usage(input_tokens=most, output_tokens=output * (request.n or 1))
 
 
 def characters_of(parts: Sequence[Part]) -> int:
-    """Characters of text and of tool calls in a message's parts."""
-    return _size_of(parts).characters
+    """Characters of text and of tool calls in an answer's parts. What only its format understands (the results of a vendor's
+    own tools) is not what the model wrote."""
+    size = _Size()
+    size.add([part for part in parts if not isinstance(part, Opaque)])
+    return size.characters
 
 
 class _Size:
-    """Of a message's parts: characters of text; how many images; base64 of them, and of all media; tokens of
-    documents and sound."""
+    """Adds up what parts consist of: characters of text, images, documents, and the data of either."""
 
-    __slots__ = ("characters", "data", "image_data", "images", "media_tokens")
+    __slots__ = ("characters", "data", "documents", "extra_tokens", "images", "pixels")
 
     def __init__(self) -> None:
-        self.characters = self.images = self.image_data = self.data = self.media_tokens = 0
+        self.characters = 0
+        self.images = 0
+        self.pixels = 0
+        """Characters of images' data."""
+        self.documents = 0
+        self.data = 0
+        """Characters of all data."""
+        self.extra_tokens = 0
 
-    def add(self, parts: Sequence[Part]) -> _Size:
+    @property
+    def tokens(self) -> int:
+        """About so many, of everything together."""
+        return int(self.characters / BYTES_PER_TOKEN) + _IMAGE_TOKENS * self.images + self.extra_tokens
+
+    def add(self, parts: Sequence[Part]) -> None:
+        """Add a message's parts."""
         for part in parts:
             if isinstance(part, Text | Thinking | Refusal):
                 self.characters += len(part.text)
+            elif isinstance(part, Image):
+                self.images += 1
+                self.pixels += len(part.data or "")
+                self.data += len(part.data or "")
             elif isinstance(part, ToolCall):
                 self.characters += len(part.name) + len(part.arguments)
             elif isinstance(part, ToolResult):
@@ -162,23 +192,53 @@ class _Size:
                     self.characters += len(part.content)
                 else:
                     self.add(part.content)
-            elif isinstance(part, Image | File | Audio):
-                self._media(part)
-        return self
+            elif isinstance(part, File | Audio):
+                self._add_media(part)
+            elif isinstance(part, Opaque):
+                self._add_opaque(part.payload)
 
-    def _media(self, part: Image | File | Audio) -> None:
+    def _add_media(self, part: File | Audio) -> None:
         size = len(part.data or "")
         self.data += size
-        if isinstance(part, Image):
-            self.images += 1
-            self.image_data += size
-        elif isinstance(part, Audio):
-            self.media_tokens += size // _AUDIO_BYTES_PER_TOKEN
+        if isinstance(part, Audio):
+            self.extra_tokens += size * 3 // 4 // _AUDIO_BYTES
         elif (part.media_type or "").startswith("text/"):
-            self.media_tokens += int(size * 0.75 / BYTES_PER_TOKEN)
+            self.extra_tokens += int(size * 0.75 / BYTES_PER_TOKEN)
         else:
-            self.media_tokens += size // _FILE_BYTES_PER_TOKEN if size else _FILE_TOKENS
+            self.documents += 1
+            self.extra_tokens += max(_DOCUMENT_TOKENS, size * 3 // 4 // _DOCUMENT_BYTES)
+
+    def _add_opaque(self, payload: dict[str, Any]) -> None:
+        """A part that only one format understands: a document, sound, or something whose text counts."""
+        kinds = {str(payload.get("type")), *payload} if "type" in payload else payload.keys()
+        before = self.data
+        self.add_fields([payload])
+        size = (self.data - before) * 3 // 4
+        if kinds & _DOCUMENTS and not _is_text(payload.get("source")):
+            self.documents += 1
+            self.extra_tokens += max(_DOCUMENT_TOKENS, size // _DOCUMENT_BYTES)
+        elif kinds & _SOUNDS:
+            self.extra_tokens += size // _AUDIO_BYTES
+        else:
+            self.extra_tokens += size // _DOCUMENT_BYTES
+
+    def add_fields(self, values: Iterable[Any]) -> None:
+        """Add the texts within JSON values; base64 is data."""
+        waiting = list(values)
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, str):
+                self.characters += len(value)
+            elif isinstance(value, dict):
+                for name, inner in value.items():
+                    if name in _BLOBS and isinstance(inner, str) and not _is_text(value):
+                        self.data += len(inner)
+                    else:
+                        waiting.append(inner)
+            elif isinstance(value, list):
+                waiting += value
 
 
-def _size_of(parts: Sequence[Part]) -> _Size:
-    return _Size().add(parts)
+def _is_text(source: Any) -> bool:
+    """Whether the source of a document is its text itself (Anthropic)."""
+    return isinstance(source, dict) and source.get("type") in ("text", "content")

@@ -16,7 +16,14 @@ import trio
 from ..actors.faults import FaultClass
 from .canon import Fault
 from .dialects import VendorFault
-from .wire.client_errors import ConnectionRefused, NameNotResolved, NotProcessed, StaleConnection, TLSFailed
+from .wire.client_errors import (
+    ConnectionRefused,
+    NameNotResolved,
+    NotProcessed,
+    OversizedHead,
+    StaleConnection,
+    TLSFailed,
+)
 
 __all__ = ["MOST_BODY", "Exchange", "broken"]
 
@@ -49,6 +56,7 @@ _BY_EXCEPTION: Final[tuple[tuple[type[Exception], FaultClass], ...]] = (
     (httpx.ConnectTimeout, FaultClass.CONNECT),
     (httpx.ProxyError, FaultClass.CONNECT),
     (httpx.ReadTimeout, FaultClass.TTFT_TIMEOUT),
+    (OversizedHead, FaultClass.OVERSIZED),
     (httpx.RemoteProtocolError, FaultClass.MALFORMED),
     (httpx.DecodingError, FaultClass.MALFORMED),
     (httpx.PoolTimeout, FaultClass.LOCAL),

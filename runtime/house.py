@@ -6,12 +6,13 @@ import random
 from collections.abc import Mapping
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from ..actors.machines.backoff import Backoff
 from ..actors.machines.budget import ClassedBudget
 from ..actors.machines.hedge import HedgeBudget
 from ..actors.mailbox import Mailbox
+from .alerts import Alerts
 from .canon import Midstream
 from .config import Config
 from .config.modes import modes
@@ -54,6 +55,7 @@ class House(Struct, frozen=True, kw_only=True):
     default_timeout: float
     long_context: int
     rng: random.Random
+    alerts: Alerts = field(default_factory=Alerts)
 
     def conduct(self, request: Work) -> Conduct:
         """How `request` is to be treated; its mode's conduct goes before its model's."""

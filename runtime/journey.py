@@ -10,6 +10,7 @@ and one `Ending` for all.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -56,7 +57,7 @@ class Ending:
 
 class Journey:
     """See the module's docstring. Of a part: `begun` and `ending` are the whole request's, `of_model` the one model that
-    will do."""
+    will do. `kind` makes the attempts, where they are not made as usual."""
 
     def __init__(
         self,
@@ -68,6 +69,7 @@ class Journey:
         begun: float | None = None,
         ending: Ending | None = None,
         of_model: str | None = None,
+        kind: Callable[..., Attempt] | None = None,
     ) -> None:
         self.house = house
         self.request = request
@@ -82,6 +84,7 @@ class Journey:
         self._facts = self.operation.facts(request, house.long_context)
         self._needs = self._facts.needs
         self._of_model = of_model
+        self._kind = kind
         self._tried: tuple[str, ...] = ()
         self._again: str | None = None
         self._again_at = 0.0
@@ -198,8 +201,11 @@ class Journey:
         self._made += 1
         deployment = self.house.deployments[lease.deployment]
         hold = self.conduct.hold if self.stream else 0.0
-        if hold or deployment.drains:
-            kind: Any = partial(
+        kind: Any
+        if self._kind is not None:
+            kind = self._kind
+        elif hold or deployment.drains:
+            kind = partial(
                 DetachedAttempt, background=self.house.background, hold=hold, drains=deployment.drains
             )
         else:
@@ -231,6 +237,7 @@ class Journey:
     def _book(self, attempt: Attempt, *, last: bool, superseded: bool = False) -> None:
         attempt.settle(superseded=superseded)
         self.records.append(attempt.record())
+        self.house.alerts.note(attempt.deployment.vendor, attempt.fault, trio.current_time())
         self._tell(attempt, attempt.fault, last=last)
 
     async def abandon(
@@ -335,6 +342,8 @@ class Journey:
             self._fresh = True
             self._made -= 1
             return now < self.deadline
+        if not self.operation.repeatable(self.request, fault):
+            return False
         row = consequence(fault.kind, fault.status)
         delay = self._delay(fault, row)
         again = self._may_repeat(name, fault, row.same, now + delay) and not _untrusted(attempt.lease, row)

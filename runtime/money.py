@@ -85,6 +85,10 @@ class Bill:
         """The vendor has taken the request on: whatever it says after that, it may bill the input at least."""
         self._accepted = True
 
+    def unpriced(self) -> None:
+        """What it costs cannot be known, and is never told as nothing."""
+        self._price = None
+
     def count(self, pieces: int, characters: int) -> None:
         """So much content has passed."""
         self._pieces += pieces

@@ -6,7 +6,7 @@ Deployments are named by `config.serving.placements`; each key is an account wit
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -21,7 +21,9 @@ from .config.modes import modes as configured_modes
 from .config.options import merged
 from .config.schema import Config, Limits, Model, Rule, TargetTable, Vendor
 from .config.serving import keys, placements
+from .config.units import TokenCount
 from .dialects import Target
+from .passing.passage import ANY
 
 __all__ = ["Planned", "limit_model", "plan_deployments", "routing_table", "vendor_spec"]
 
@@ -36,6 +38,12 @@ _MODEL_OF_DOMAIN: Final = {"openai.com": "openai", "groq.com": "groq"}
 _IMITATED: Final = frozenset({"openai", "openai-responses"})
 
 
+_WHOLE: Final = Model(name=ANY, operations=frozenset(), capabilities=frozenset())
+"""What stands for the whole of a vendor's interface, for requests that are passed on to it."""
+
+_SIMULATED: Final = {"embeddings": {"most_inputs": 2048, "base64": True, "tokens": True}}
+
+
 class Planned(Struct, frozen=True, kw_only=True):
     """One deployment to be made: whose, of which model, billed to which key."""
 
@@ -45,15 +53,20 @@ class Planned(Struct, frozen=True, kw_only=True):
     account: str
     key: str | None
 
+    @property
+    def whole(self) -> bool:
+        """Whether it stands for the whole of the vendor's interface: then it has no operation of its own."""
+        return not self.model.operations
+
     def target(self) -> Target:
         """What its dialect is told."""
         return Target(
             vendor=self.vendor.name,
-            base_url=self.vendor.base_url.rstrip("/") or "http://simulated.invalid/v1",
+            base_url=self.vendor.base_url.rstrip("/") or "http://here.invalid/v1",
             model=self.model.id or self.model.name,
             key=self.key or None,
             headers=self.vendor.headers,
-            options=merged(self.vendor.options, self.model.options),
+            options=merged(_usual_options(self.vendor), merged(self.vendor.options, self.model.options)),
             lenient=self.vendor.on_unsupported == "drop",
             operations=self.model.operations,
         )
@@ -74,6 +87,11 @@ class Planned(Struct, frozen=True, kw_only=True):
         )
 
 
+def _usual_options(vendor: Vendor) -> Mapping[str, Any]:
+    """What goes without saying of a vendor: a simulated one takes embeddings as OpenAI does."""
+    return _SIMULATED if vendor.simulate is not None and vendor.dialect == "openai" else {}
+
+
 def plan_deployments(vendors: Iterable[Vendor]) -> Iterator[Planned]:
     """Every deployment of the served vendors, in the configuration's order."""
     for vendor in vendors:
@@ -82,6 +100,10 @@ def plan_deployments(vendors: Iterable[Vendor]) -> Iterator[Planned]:
             yield Planned(
                 name=place.name, vendor=vendor, model=place.model, account=accounts[place.key], key=place.key
             )
+        if vendor.passed_below is not None:
+            for number, (key, account) in enumerate(accounts.items(), 1):
+                name = f"{vendor.name}/{ANY}" + (f"#{number}" if number > 1 else "")
+                yield Planned(name=name, vendor=vendor, model=_WHOLE, account=account, key=key)
 
 
 def limit_model(vendor: Vendor) -> str:
@@ -100,7 +122,8 @@ def limit_model(vendor: Vendor) -> str:
     )
 
 
-def _limits(limits: Limits, advised_floor: int | None = None) -> LimitSpec:
+def _limits(limits: Limits, advised_floor: int | None = None, *, adaptive: bool = True) -> LimitSpec:
+    """`adaptive`: False where the vendor's table says so, which then holds for its models too."""
     dollars = limits.dollars_per_hour
     return LimitSpec(
         requests_per_minute=limits.requests_per_minute,
@@ -110,13 +133,21 @@ def _limits(limits: Limits, advised_floor: int | None = None) -> LimitSpec:
         requests_per_day=limits.requests_per_day,
         dollars_per_hour=None if dollars is None else float(dollars),
         concurrent=limits.concurrent,
-        adaptive=limits.adaptive,
+        adaptive=limits.adaptive and adaptive,
         burst=limits.burst,
         shared=limits.shared,
         strict=limits.strict,
         ramp_floor=advised_floor if limits.ramp_floor is None else limits.ramp_floor,
         ramp_growth=limits.ramp_growth,
     )
+
+
+def _within_program(vendor: Vendor) -> Limits:
+    """Of a program there may run so many at once, whatever else is allowed."""
+    limits, program = vendor.limits, vendor.program
+    if program is None or (limits.concurrent is not None and limits.concurrent <= program.at_once):
+        return limits
+    return msgspec.structs.replace(limits, concurrent=TokenCount(program.at_once))
 
 
 def _prices(model: Model) -> tuple[float, float]:
@@ -139,13 +170,13 @@ def vendor_spec(config: Config, vendor: Vendor, planned: Iterable[Planned]) -> V
                     name=each.name,
                     account=each.account,
                     model=each.model.name,
-                    limits=_limits(each.model.limits, advised),
+                    limits=_limits(each.model.limits, advised, adaptive=vendor.limits.adaptive),
                     prices=_prices(each.model),
                 )
                 for each in planned
             ]
         ),
-        account_limits=_limits(vendor.limits),
+        account_limits=_limits(_within_program(vendor)),
         limit_model=counting,
         breaker=BreakerSettings(
             consecutive=breaker.consecutive_failures,
@@ -160,8 +191,13 @@ def vendor_spec(config: Config, vendor: Vendor, planned: Iterable[Planned]) -> V
 
 def routing_table(config: Config, planned: Sequence[Planned]) -> RoutingTable:
     """Every name that a caller may use, and what it stands for."""
-    everything = [each.candidate() for each in planned]
     by_target: dict[str, list[Candidate]] = {}
+    for each in planned:
+        if each.whole:
+            # For what is passed on, and not to be had by a model's name.
+            by_target.setdefault(f"{each.vendor.name}/{ANY}", []).append(each.candidate())
+    planned = [each for each in planned if not each.whole]
+    everything = [each.candidate() for each in planned]
     for each, candidate in zip(planned, everything, strict=True):
         by_target.setdefault(each.model.name, []).append(candidate)
         by_target.setdefault(f"{each.vendor.name}/{each.model.name}", []).append(candidate)

@@ -48,6 +48,7 @@ Task: TypeAlias = Literal[
 and so on. Vendors have words of their own, and not all of them for all."""
 
 _WIDTH: Final = 4
+_LARGEST: Final = 3.4028234663852886e38
 _SWAPPED: Final = sys.byteorder == "big"
 _SUSPECT: Final = (0x7F, 0xFF)
 """The highest byte of a 32-bit float that is infinite or not a number; else only of those beyond 1.7e38."""
@@ -101,7 +102,7 @@ def floats_of(vector: Vector) -> list[float]:
 
 
 def base64_of(vector: Vector) -> str:
-    """A vector as base64 of little-endian 32-bit floats. Raises `OverflowError` for a number that is too large for them."""
+    """A vector as base64 of little-endian 32-bit floats."""
     if isinstance(vector, list):
         numbers = array("f", vector)
         if _SWAPPED:
@@ -124,9 +125,13 @@ def length_of(vector: Vector) -> int:
 
 
 def sound(vector: Vector) -> bool:
-    """Whether every number is one, and finite."""
+    """Whether every number is one, finite, and no larger than 32-bit floats can be."""
     if isinstance(vector, list):
-        return math.isfinite(sum(vector)) or all(math.isfinite(each) for each in vector)
+        # No number that is none gets past the sum, nor a large one past the bounds.
+        return (
+            math.isfinite(sum(vector))
+            and -_LARGEST <= min(vector, default=0) <= max(vector, default=0) <= _LARGEST
+        )
     highest = vector[_WIDTH - 1 :: _WIDTH]
     if not any(each in highest for each in _SUSPECT):
         return True

@@ -17,7 +17,7 @@ pytestmark = [needs_corpus, pytest.mark.slow]
 DIALECTS = {
     "anthropic": "anthropic",
     "gemini": "google",
-    "vertex": "google",
+    "vertex": "vertex",
     "azure-openai": "azure",
     "cohere": "cohere",
     "bedrock": "bedrock",
@@ -32,6 +32,8 @@ def dialect_for(recording: Recording) -> Dialect:
     name = DIALECTS.get(recording.vendor, "openai")
     if recording.operation == "messages":
         name = "anthropic"
+    elif recording.url.endswith("/api/chat"):
+        name = "ollama"
     elif recording.operation == "responses":
         name = RESPONSES.get(recording.vendor, "openai-responses")
     return dialect_class(name)(

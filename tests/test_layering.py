@@ -29,6 +29,11 @@ FORBIDDEN = {
     "runtime/standing.py": ("runtime.dispatcher", "runtime.gateway", "runtime.cli"),
     "runtime/money.py": ("runtime.attempt", "runtime.journey", "runtime.wire"),
     "runtime/pace.py": ("runtime.attempt", "runtime.journey", "runtime.wire"),
+    "runtime/passing": ("runtime.dispatcher", "runtime.gateway", "runtime.cli", "runtime.config", "runtime.wire"),
+    **{
+        f"runtime/passing/{name}.py": ("runtime.attempt", "runtime.journey", "runtime.operations", "runtime.deployment")
+        for name in ("headers", "own", "passage", "paths", "reading")
+    },
     "runtime/config": ("runtime.attempt", "runtime.dispatch", "runtime.dispatcher", "runtime.gateway", "runtime.wire"),
     "runtime/gateway": ("runtime.cli", "runtime.daemon", "runtime.wire"),
 }  # fmt: skip
@@ -102,7 +107,7 @@ def test_actors_meet_in_messages_only() -> None:
 
 
 def test_dialects_do_not_import_one_another() -> None:
-    dialects = {"openai", "azure", "anthropic", "google", "cohere", "bedrock", "vertex", "ollama", "command"}
+    dialects = {"openai", "azure", "anthropic", "google", "cohere", "bedrock", "vertex", "ollama", "program"}
     wrong = [
         f"{dotted} imports {name}"
         for path, dotted, found in modules("runtime/dialects")

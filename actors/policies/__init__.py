@@ -16,12 +16,13 @@ from typing import Final
 from .base import Candidate, Policy, View
 from .cost import cheapest
 from .latency import fastest, least_loaded
+from .memo import Memo
 from .order import priority, round_robin, weighted
 from .ordering import Ordering
 from .patience import late, patience
 from .quality import balanced, best
 
-__all__ = ["POLICIES", "Candidate", "Ordering", "Policy", "View", "late", "patience"]
+__all__ = ["POLICIES", "Candidate", "Memo", "Ordering", "Policy", "View", "late", "patience"]
 
 POLICIES: Final[dict[str, Policy]] = {
     "priority": priority,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from ..messages import Load, Ranking, Route, size_class
+from .memo import Memo
 
-__all__ = ["IDLE", "UNRANKED", "Candidate", "Policy", "View"]
+__all__ = ["IDLE", "UNRANKED", "Candidate", "Policy", "View", "sorted_by"]
 
 UNRANKED = Ranking()
 IDLE = Load()
@@ -39,6 +41,10 @@ class View(Struct, frozen=True):
     turn: int
     rng: random.Random
     now: float
+    reduced: AbstractSet[str] | None = None
+    """The deployments whose load has a weight below 1; None if nobody keeps account of them."""
+    memo: Memo = field(default_factory=Memo)
+    """What was worked out of these rankings before."""
 
     def ranking(self, candidate: Candidate) -> Ranking:
         """What statistics know of `candidate`; an empty ranking when that is nothing."""
@@ -62,6 +68,14 @@ class View(Struct, frozen=True):
             if usual[size] is not None:
                 return usual[size]
         return None
+
+
+def sorted_by(
+    keys: Sequence[float], candidates: Sequence[Candidate], *, reverse: bool = False
+) -> list[Candidate]:
+    """`candidates` by their `keys`, the lowest first; with `reverse` the highest. Equals stay in order either way."""
+    order = sorted(range(len(keys)), key=keys.__getitem__, reverse=reverse)
+    return list(map(candidates.__getitem__, order))
 
 
 Policy: TypeAlias = Callable[[Sequence[Candidate], View], list[Candidate]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .base import Candidate, View
+from .base import Candidate, View, sorted_by
 
 __all__ = ["cheapest", "expected_dollars"]
 
@@ -13,11 +13,17 @@ TYPICAL_OUTPUT = 300
 """Tokens that an answer has when nothing says how long it may be: a guess, the same for all candidates."""
 
 
-def expected_dollars(candidates: Sequence[Candidate], view: View) -> list[float]:
-    """What the request would cost with each, in dollars; infinity where the price is unknown."""
+def expected_dollars(
+    candidates: Sequence[Candidate], view: View, input_tokens: int | None = None
+) -> list[float]:
+    """What the request would cost with each, in dollars; infinity where the price is unknown. `input_tokens`: if not
+    those of the route."""
     route = view.route
-    tokens = route.input_tokens
+    tokens = route.input_tokens if input_tokens is None else input_tokens
     output = min(route.output_tokens or TYPICAL_OUTPUT, TYPICAL_OUTPUT)
+    prices = view.memo.get("prices", candidates, lambda: _prices(candidates))
+    if prices is not None:
+        return [(tokens * price + output * output_price) / 1e6 for price, output_price in prices]
     return [
         math.inf
         if (price := candidate.input_price) is None or (output_price := candidate.output_price) is None
@@ -26,7 +32,16 @@ def expected_dollars(candidates: Sequence[Candidate], view: View) -> list[float]
     ]
 
 
+def _prices(candidates: Sequence[Candidate]) -> list[tuple[float, float]] | None:
+    """Input and output of each; None if one is not known."""
+    known = [
+        (each.input_price, each.output_price)
+        for each in candidates
+        if each.input_price is not None and each.output_price is not None
+    ]
+    return known if len(known) == len(candidates) else None
+
+
 def cheapest(candidates: Sequence[Candidate], view: View) -> list[Candidate]:
     """By expected price, the lowest first."""
-    dollars = expected_dollars(candidates, view)
-    return [candidates[index] for index in sorted(range(len(candidates)), key=dollars.__getitem__)]
+    return sorted_by(expected_dollars(candidates, view), candidates)

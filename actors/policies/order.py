@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .base import Candidate, View
+from .base import Candidate, View, sorted_by
 
 __all__ = ["priority", "round_robin", "weighted"]
 
@@ -21,12 +21,14 @@ def weighted(candidates: Sequence[Candidate], view: View) -> list[Candidate]:
     Efraimidis and Spirakis (2006): sorting by `log(u) / weight` draws without replacement.
     """
 
-    def key(candidate: Candidate) -> float:
-        if candidate.weight <= 0:
-            return -math.inf
-        return math.log(1.0 - view.rng.random()) / candidate.weight
-
-    return sorted(candidates, key=key, reverse=True)
+    draw = view.rng.random
+    weights = view.memo.get("weights", candidates, lambda: [each.weight for each in candidates])
+    if weights and weights[0] > 0 and weights.count(weights[0]) == len(weights):
+        # The logarithm of what is drawn, and a share of that, would be in the same order.
+        keys = [1.0 - draw() for _ in weights]
+    else:
+        keys = [-math.inf if weight <= 0 else math.log(1.0 - draw()) / weight for weight in weights]
+    return sorted_by(keys, candidates, reverse=True)
 
 
 def round_robin(candidates: Sequence[Candidate], view: View) -> list[Candidate]:

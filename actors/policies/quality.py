@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .base import UNRANKED, Candidate, View
+from .base import UNRANKED, Candidate, View, sorted_by
 from .cost import TYPICAL_OUTPUT, expected_dollars
 from .latency import expected_seconds
 
@@ -21,7 +21,13 @@ _DEMANDING = frozenset({"tools", "vision", "long_context"})
 
 def best(candidates: Sequence[Candidate], view: View) -> list[Candidate]:
     """By quality, the highest first; among equals the more reliable."""
-    return sorted(candidates, key=lambda candidate: (-candidate.quality, view.ranking(candidate).failures))
+
+    def ordered() -> list[Candidate]:
+        return sorted(
+            candidates, key=lambda candidate: (-candidate.quality, view.ranking(candidate).failures)
+        )
+
+    return view.memo.get("best", candidates, ordered).copy()
 
 
 def balanced(candidates: Sequence[Candidate], view: View) -> list[Candidate]:
@@ -30,24 +36,36 @@ def balanced(candidates: Sequence[Candidate], view: View) -> list[Candidate]:
     Time and money enter as logarithms: being twice as fast is worth the same at any scale, and no unit
     can outweigh the others. What is not known counts as the median of what is.
     """
-    found = bargains(candidates, view)
-    return [
-        candidates[index] for index in sorted(range(len(candidates)), key=found.__getitem__, reverse=True)
-    ]
+    key = ("balanced", *_size(view))
+    return view.memo.get(
+        key, candidates, lambda: sorted_by(bargains(candidates, view), candidates, reverse=True)
+    ).copy()
 
 
 def bargains(candidates: Sequence[Candidate], view: View) -> list[float]:
-    """What each is worth, in the logarithms of `balanced`."""
-    output = min(view.route.output_tokens or TYPICAL_OUTPUT, TYPICAL_OUTPUT)
-    quality = _QUALITY * (2.0 if view.route.kinds & _DEMANDING else 1.0)
+    """What each is worth, in the logarithms of `balanced`, to a request of about this size."""
+    quality, tokens, output = _size(view)
     known = view.rankings
     rankings = [known.get(candidate.deployment, UNRANKED) for candidate in candidates]
     times = _logarithms(expected_seconds(rankings, output))
-    money = _logarithms(expected_dollars(candidates, view))
+    money = _logarithms(expected_dollars(candidates, view, tokens))
     return [
         quality * candidate.quality - _TIME * time - _MONEY * price - _FAILURES * ranking.failures
         for candidate, ranking, time, price in zip(candidates, rankings, times, money, strict=True)
     ]
+
+
+def _size(view: View) -> tuple[float, int, int]:
+    """How much quality counts, and tokens of input and output: all that `balanced` goes by of the request itself.
+
+    The input is rounded to one of eight sizes an octave, by a sixteenth at most. What that changes in the price it changes
+    for all candidates, so that hardly an order depends on it; and most requests find theirs worked out already.
+    """
+    route = view.route
+    quality = _QUALITY * (2.0 if route.kinds & _DEMANDING else 1.0)
+    shift = max(0, route.input_tokens.bit_length() - 4)
+    tokens = (route.input_tokens + (1 << shift >> 1)) >> shift << shift
+    return quality, tokens, min(route.output_tokens or TYPICAL_OUTPUT, TYPICAL_OUTPUT)
 
 
 def _logarithms(values: Sequence[float | None]) -> list[float]:

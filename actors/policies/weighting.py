@@ -14,7 +14,9 @@ __all__ = ["weighting"]
 
 def weighting(ordered: list[Candidate], view: View) -> list[Candidate]:
     """`ordered` by a policy, with those put off whose circuit would not take this request."""
-    known = view.loads
+    known, reduced = view.loads, view.reduced
+    if reduced is not None and (not reduced or reduced.isdisjoint([each.deployment for each in ordered])):
+        return ordered
     weights = [known[each.deployment].weight if each.deployment in known else 1.0 for each in ordered]
     if not weights or min(weights) >= 1.0:
         return ordered

@@ -53,6 +53,7 @@ _NEEDS: Final = {
     "speed": "trace",
     "key_env": "url",
     "headers": "url",
+    "pid": "url",
     "vendor_port": "scripts",
 }
 """Options that make no sense without another."""
@@ -81,6 +82,7 @@ def chosen(options: Options) -> tuple[Plan, Opened]:
         drain=options["drain"],
         objectives=tuple(options["objectives"]),
         price=options["price"],
+        pid=_pid(options["pid"]),
         vendors=_vendors(options),
     )
     return plan, _opened(options, plan)
@@ -202,6 +204,13 @@ def _bounds(options: Options) -> Bounds:
         requests=math.inf if requests is None else requests,
         cost=None if cost is None else Decimal(repr(cost)),
     )
+
+
+def _pid(pid: int | None) -> int | None:
+    if pid is not None and not Path(f"/proc/{pid}").is_dir():
+        where = "" if Path("/proc/self").exists() else ", and only Linux tells what one uses"
+        raise Problem(f"--pid: there is no process {pid}{where}")
+    return pid
 
 
 def _vendors(options: Options) -> str:

@@ -68,8 +68,7 @@ class Loop:
     def interrupt(self, scope: trio.CancelScope) -> None:
         """End everything at once; what is under way then is counted as interrupted."""
         self._interrupted = True
-        if not self.over:
-            self.ending = "interrupted"
+        self.ending = "interrupted"
         self._stop()
         scope.cancel()
 
@@ -106,6 +105,11 @@ class Loop:
             nursery.cancel_scope.deadline = self._recorder.began + self._bounds.seconds + self._drain
             for _ in range(users):
                 nursery.start_soon(self._user, jobs, think, random.Random(rng.getrandbits(64)), nursery)
+        if not self.over:
+            # Nobody came back to see that the time was over.
+            self.ending = "duration"
+            self._stop()
+        self.sending = min(self.sending, self._bounds.seconds)
 
     def _begin(self) -> float:
         began = self._recorder.began = trio.current_time()

@@ -173,9 +173,10 @@ def _lists(report: Report) -> Iterator[str]:
     if report.errors:
         yield "<h2>Failures</h2>"
         failures = [
-            [each.name, number(each.count), share(each.share), each.example] for each in report.errors
+            [each.name, number(each.count), share(each.share), duration(each.p50), each.example]
+            for each in report.errors
         ]
-        yield _table(["", "count", "share", "for example"], failures, text=3)
+        yield _table(["", "count", "share", "p50", "for example"], failures, text=4)
     if report.vendors:
         yield "<h2>Answered by</h2>"
         yield _table(
@@ -202,6 +203,9 @@ def _footer(report: Report) -> Iterator[str]:
             "" if cost.per_thousand is None else f", {dollars(cost.per_thousand)} for a thousand answers"
         )
         yield f"<p>{dollars(cost.dollars)}{thousand}; {number(cost.unpriced)} answers without a known price are not in it.</p>"
+    if (its := report.target_use) is not None:
+        each = "" if its.cpu_per_request is None else f", {its.cpu_per_request * 1e6:,.0f} µs a request"
+        yield f"<p>The target needed {its.cpu_share:.0%} of a core{each}; {its.rss / 2**20:.0f} MiB after the run.</p>"
     whose = "This process, the target included," if own.includes_target else "The load generator"
     per = "" if own.cpu_per_request is None else f", {own.cpu_per_request * 1e6:,.0f} µs a request"
     yield f"<p>{whose} needed {own.cpu_share:.0%} of a core{per}, and {own.peak_rss / 2**20:.0f} MiB at most.</p>"

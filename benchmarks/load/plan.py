@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from decimal import Decimal
@@ -15,7 +16,6 @@ from .loop import Bounds, Loop
 from .objectives import Objective
 from .sizes import Distribution
 from .traces import Trace
-from .words import duration
 
 __all__ = ["Arriving", "Load", "Plan", "Replayed", "Users"]
 
@@ -90,13 +90,15 @@ class Plan(Struct, frozen=True, kw_only=True):
     objectives: tuple[Objective, ...] = ()
     price: tuple[Decimal, Decimal] | None = None
     """Dollars for a million input and output tokens, where the target does not tell costs."""
+    pid: int | None = None
+    """The process that serves the target, if its CPU time and memory are to be told."""
     vendors: str = ""
     """What stands behind the target, for the report."""
 
     @property
-    def until(self) -> str:
-        """When it ends, in words."""
+    def extent(self) -> str:
+        """How long it goes on, in words."""
         bounds = self.bounds
-        words = [f"{bounds.requests:,.0f} requests"] if bounds.requests < float("inf") else []
-        words += [duration(bounds.seconds)] if bounds.seconds < float("inf") else []
-        return " or ".join(words) or "the end of the trace"
+        words = [f"for {bounds.requests:,.0f} requests"] if bounds.requests < math.inf else []
+        words += [f"for {bounds.seconds:g} s"] if bounds.seconds < math.inf else []
+        return " or ".join(words) or "to its end"

@@ -54,7 +54,7 @@ class Progress:
 
     def _view(self, recorder: Recorder, now: float, rate: float) -> Table:
         view = Table.grid(padding=(0, 2))
-        view.add_row("", Text(f"{self._plan.load}, until {self._plan.until}"))
+        view.add_row("", Text(f"{self._plan.load}, {self._plan.extent}"))
         view.add_row(
             Text(duration(now), style="bold"),
             ProgressBar(total=1.0, completed=self._done(recorder, now), width=_WIDTH),

@@ -30,8 +30,14 @@ _OTHERS: Final = "(others)"
 class ErrorClass(Struct):
     """Failures of one kind, with the message of the first."""
 
-    count: int = 0
-    example: str = ""
+    example: str
+    times: Histogram
+    """From when the requests were to be sent until they had failed."""
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        return self.times.count
 
 
 class Recorder:
@@ -84,7 +90,7 @@ class Recorder:
     def not_started(self, intended: float, now: float, most: int) -> None:
         """A request could not be sent, because `most` were under way."""
         self._arrive(intended)
-        self._count_failure(NOT_STARTED, f"{most} requests were under way", now)
+        self._count_failure(NOT_STARTED, f"{most} requests were under way", now, now - intended)
 
     def finish(self, watch: Watch) -> None:
         """A request that was sent has ended, in whatever way."""
@@ -96,7 +102,7 @@ class Recorder:
         elif watch.error == INTERRUPTED:
             self.interrupted += 1
         else:
-            self._count_failure(watch.error, watch.message, watch.ended)
+            self._count_failure(watch.error, watch.message, watch.ended, watch.latency)
 
     def _arrive(self, intended: float) -> None:
         self.arrived += 1
@@ -135,10 +141,11 @@ class Recorder:
         elif watch.error is None:
             self.unpriced += 1
 
-    def _count_failure(self, name: str, message: str, now: float) -> None:
+    def _count_failure(self, name: str, message: str, now: float, took: float) -> None:
         self.failed += 1
         self.timeline.at(now - self.began).failed += 1
         if name not in self.errors and len(self.errors) >= _MOST_CLASSES:
             name = _OTHERS
-        seen = self.errors.setdefault(name, ErrorClass(0, message))
-        seen.count += 1
+        if name not in self.errors:
+            self.errors[name] = ErrorClass(message, Histogram())
+        self.errors[name].times.add(took)

@@ -13,10 +13,11 @@ from msgspec import Struct
 from .effort import Effort
 from .histogram import Histogram
 from .objectives import Objective
+from .processes import Used
 from .recorder import NOT_STARTED, UNFINISHED, Recorder
 
 __all__ = [
-    "QUANTILES", "About", "Cost", "ErrorRow", "Generator", "Moment", "Quantiles", "Report", "Requests", "Throughput",
+    "QUANTILES", "About", "Cost", "ErrorRow", "Generator", "Moment", "Quantiles", "Report", "Requests", "TargetUse", "Throughput",
     "VendorRow", "Verdict", "build",
 ]  # fmt: skip
 
@@ -93,6 +94,8 @@ class ErrorRow(Struct, frozen=True):
     share: float
     """Of all requests that were judged."""
     example: str
+    p50: float | None
+    """Seconds after which half of them had failed, from when they were to be sent."""
 
 
 class VendorRow(Struct, frozen=True):
@@ -135,6 +138,17 @@ class Generator(Struct, frozen=True, kw_only=True):
     warning: str | None
 
 
+class TargetUse(Struct, frozen=True, kw_only=True):
+    """What the target's processes needed, all together."""
+
+    cpu_seconds: float
+    cpu_share: float
+    """Of one core."""
+    cpu_per_request: float | None
+    rss: int
+    """Bytes, after the run."""
+
+
 class Moment(Struct, frozen=True, kw_only=True):
     """One slot of the timeline."""
 
@@ -175,6 +189,8 @@ class Report(Struct, frozen=True, kw_only=True):
     cost: Cost
     objectives: list[Verdict]
     generator: Generator
+    target_use: TargetUse | None
+    """None where its process was not named."""
     slot: float
     """Seconds of each of the `timeline`."""
     timeline: list[Moment]
@@ -200,8 +216,9 @@ def build(
     objectives: Sequence[Objective] = (),
     in_process: bool = False,
     books: dict[str, dict[str, Any]] | None = None,
+    used: tuple[Used, Used] | None = None,
 ) -> Report:
-    """The report of a run of `seconds`, from what was recorded."""
+    """The report of a run of `seconds`, from what was recorded. `used`: by the target's processes, before and after."""
     lag = _quantiles(recorder.lag)
     span = max(seconds, 1e-9)
     return Report(
@@ -229,6 +246,7 @@ def build(
         cost=_cost(recorder),
         objectives=[_verdict(each, recorder, span) for each in objectives],
         generator=_generator(recorder, effort, lag, in_process=in_process),
+        target_use=None if used is None else _target_use(recorder, *used, span),
         slot=recorder.timeline.width,
         timeline=_timeline(recorder),
         curve=_curve(recorder.latency),
@@ -261,7 +279,7 @@ def _quantiles(seen: Histogram) -> Quantiles:
 def _errors(recorder: Recorder) -> list[ErrorRow]:
     judged = max(1, recorder.judged)
     rows = [
-        ErrorRow(name, each.count, each.count / judged, each.example)
+        ErrorRow(name, each.count, each.count / judged, each.example, each.times.quantile(0.5))
         for name, each in recorder.errors.items()
     ]
     return sorted(rows, key=lambda row: -row.count)
@@ -316,6 +334,17 @@ def _generator(recorder: Recorder, effort: Effort, lag: Quantiles, *, in_process
         peak_rss=effort.peak_rss,
         includes_target=in_process,
         warning=warning,
+    )
+
+
+def _target_use(recorder: Recorder, before: Used, after: Used, seconds: float) -> TargetUse:
+    cpu = after.cpu - before.cpu
+    sent = recorder.lag.count
+    return TargetUse(
+        cpu_seconds=cpu,
+        cpu_share=cpu / seconds,
+        cpu_per_request=cpu / sent if sent else None,
+        rss=after.rss,
     )
 
 

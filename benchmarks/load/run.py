@@ -16,12 +16,13 @@ from ...runtime.clock import wall_now
 from .effort import Stopwatch
 from .loop import Loop
 from .plan import Plan
+from .processes import Used, used
 from .recorder import Recorder
 from .report import About, Report, build
 from .scripted import VendorProcess
 from .targets import Target
 
-__all__ = ["Look", "Opened", "run"]
+__all__ = ["Look", "Opened", "run", "version"]
 
 Opened: TypeAlias = AbstractAsyncContextManager[tuple[Target, Sequence[VendorProcess]]]
 """A target, ready to be sent to, and the scripted vendors that were started for it."""
@@ -41,7 +42,7 @@ async def run(plan: Plan, opened: Opened, look: Look | None = None) -> Report:
     async with opened as (target, vendors):
         recorder = Recorder(plan.objectives, plan.price)
         loop = Loop(target, recorder, plan.bounds, timeout=plan.timeout, drain=plan.drain)
-        about, stopwatch = _about(plan, target), Stopwatch()
+        about, stopwatch, before = _about(plan, target), Stopwatch(), _used(plan.pid)
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async with trio.open_nursery() as nursery:
                 with trio.CancelScope() as running:
@@ -51,6 +52,7 @@ async def run(plan: Plan, opened: Opened, look: Look | None = None) -> Report:
                     await plan.load.run(loop, plan.seed)
                 seconds, effort = trio.current_time() - recorder.began, stopwatch.read()
                 nursery.cancel_scope.cancel()
+        after = _used(plan.pid)
         books = {vendor.name: told for vendor in vendors if (told := await vendor.books())}
         return build(
             recorder,
@@ -62,7 +64,12 @@ async def run(plan: Plan, opened: Opened, look: Look | None = None) -> Report:
             objectives=plan.objectives,
             in_process=target.in_process,
             books=books,
+            used=None if before is None or after is None else (before, after),
         )
+
+
+def _used(pid: int | None) -> Used | None:
+    return None if pid is None else used(pid)
 
 
 async def _mind(signals: AsyncIterator[int], loop: Loop, running: trio.CancelScope) -> None:
@@ -80,22 +87,23 @@ def _about(plan: Plan, target: Target) -> About:
     began = datetime.fromtimestamp(wall_now(), UTC).isoformat(timespec="seconds")
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     return About(
-        version=_version(),
+        version=version(),
         began=began,
         machine=machine,
         target=target.description,
         vendors=plan.vendors,
-        load=f"{plan.load}, until {plan.until}",
+        load=f"{plan.load}, {plan.extent}",
         model=plan.model,
         stream=plan.stream,
         seed=plan.seed,
     )
 
 
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
+def version() -> str:
+    """This program's version, or that it has none."""
+    from importlib import metadata
 
     try:
-        return version("llm-dispatcher")
-    except PackageNotFoundError:
+        return metadata.version("llm-dispatcher")
+    except metadata.PackageNotFoundError:
         return "from its sources"

@@ -62,19 +62,25 @@ async def scripted_vendors(
 ) -> AsyncIterator[list[VendorProcess]]:
     """A vendor for each of `scripts` (a built-in name or a file), on free ports, or on `port` and the following ones.
 
-    Raises `VendorFailed`. They are stopped at the end, whatever happens.
+    With `seed`, each is seeded anew, and no two alike: vendors that failed at the same moments would be one. Raises `VendorFailed`.
+    They are stopped at the end, whatever happens.
     """
     async with AsyncExitStack() as stack:
-        vendors = []
-        for number, script in enumerate(scripts):
-            at = port + number if port else 0
-            name = f"scripted-{number + 1}"
-            vendors.append(await stack.enter_async_context(_vendor(name, script, at, seed)))
-        yield vendors
+        # All are started before the first is waited for.
+        processes = [
+            await stack.enter_async_context(
+                _process(script, port + number if port else 0, None if seed is None else seed + number)
+            )
+            for number, script in enumerate(scripts)
+        ]
+        yield [
+            VendorProcess(f"scripted-{number}", await _address(script, process), process.pid)
+            for number, (script, process) in enumerate(zip(scripts, processes, strict=True), 1)
+        ]
 
 
 @asynccontextmanager
-async def _vendor(name: str, script: str, port: int, seed: int | None) -> AsyncIterator[VendorProcess]:
+async def _process(script: str, port: int, seed: int | None) -> AsyncIterator[trio.Process]:
     command = [sys.executable, "-m", __name__, script, "--port", str(port)]
     if seed is not None:
         command += ["--seed", str(seed)]
@@ -87,7 +93,7 @@ async def _vendor(name: str, script: str, port: int, seed: int | None) -> AsyncI
         start_new_session=True,
     )
     try:
-        yield VendorProcess(name, await _address(script, process), process.pid)
+        yield process
     finally:
         with trio.move_on_after(_STOP, shield=True) as patience:
             if process.stdin is not None:

@@ -44,15 +44,18 @@ def _heading(report: Report) -> Text:
 
 def _summary(report: Report) -> Text:
     seen, rate = report.requests, report.throughput
+    sent = seen.arrived - seen.not_started
     judged = max(1, seen.ok + seen.failed)
     lines = [
         f"{number(seen.arrived)} requests in {duration(report.seconds)}: {number(seen.ok)} answered "
         f"({share(seen.ok / judged)}), {number(seen.failed)} failed"
         + (f", {number(seen.interrupted)} interrupted" if seen.interrupted else "")
         + (f", of which {number(seen.not_started)} could not be started" if seen.not_started else ""),
-        f"{rate.arrived:.1f} a second were to be sent, {rate.ok:.1f} a second answered"
+        f"{rate.arrived:.1f} a second were to be sent for {duration(report.sending)}; over the whole run {rate.ok:.1f} a "
+        "second were answered"
         + (f" ({rate.good:.1f} within the objectives)" if report.objectives else "")
-        + f", at most {number(seen.most_in_flight)} at once",
+        + f", at most {number(seen.most_in_flight)} at once"
+        + (f", {report.attempts / sent:.2f} attempts each" if report.attempts > sent > 0 else ""),
         _money(report),
     ]
     return Text("\n".join(lines) + "\n")
@@ -90,10 +93,12 @@ def _cells(times: Quantiles) -> Iterator[str]:
 
 
 def _errors(report: Report) -> Table:
-    table = _table("failed", "", "", "for example", left=(3,))
+    table = _table("failed", "", "", "p50", "for example", left=(4,))
     for row in report.errors:
         example = Text(row.example, overflow="ellipsis", no_wrap=True)
-        table.add_row(Text(row.name, style="red"), number(row.count), share(row.share), example)
+        table.add_row(
+            Text(row.name, style="red"), number(row.count), share(row.share), duration(row.p50), example
+        )
     return table
 
 
@@ -124,7 +129,8 @@ def _objectives(report: Report) -> Table:
 def measured(objective: str, value: float | None) -> str:
     """What was measured for an objective, in its own unit."""
     if value is None:
-        return "beyond all"
+        # The quantile falls among requests that failed, or nobody tells costs.
+        return "failed" if objective.startswith(("latency", "ttft")) else "unknown"
     if objective.startswith("error_rate"):
         return share(value)
     if objective.startswith("throughput"):
@@ -139,6 +145,11 @@ def _notes(report: Report) -> Iterator[Text]:
     yield Text(
         f"{whose}: {own.cpu_share:.0%} of a core{per}, at most {own.peak_rss / 2**20:.0f} MiB", style="dim"
     )
+    if (its := report.target_use) is not None:
+        each = "" if its.cpu_per_request is None else f", {its.cpu_per_request * 1e6:,.0f} µs a request"
+        yield Text(
+            f"the target: {its.cpu_share:.0%} of a core{each}, {its.rss / 2**20:.0f} MiB after the run"
+        )
     if own.warning:
         yield Text(f"mind: {own.warning}", style="bold yellow")
     if report.ending == "interrupted":

@@ -40,7 +40,8 @@ class Violation(Struct, frozen=True):
 
 
 class Exceeded(Struct, frozen=True):
-    """The request is refused. `wait` in seconds until it would be admitted; None if never: it alone is too much."""
+    """The request is refused. `wait` in seconds until it would be admitted; None if never (it alone is too much), or if nobody
+    can know (too many are open)."""
 
     limit: Limit
     per: float
@@ -206,7 +207,7 @@ def _costs(input_tokens: int, output_tokens: int) -> dict[What, int]:
 
 def _exceeded(limit: Limit, per: float, log: _Log, cost: int, total: int, now: float) -> Exceeded:
     if limit.what == "concurrency":
-        return Exceeded(limit, per, 1.0)
+        return Exceeded(limit, per, None)
     if cost > limit.most:
         return Exceeded(limit, per, None)
     return Exceeded(limit, per, log.wait(total - limit.most, now, per))

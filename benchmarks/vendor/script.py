@@ -55,6 +55,7 @@ ErrorKind: TypeAlias = Literal[
     "auth",
     "bad_gateway",
     "bad_request",
+    "concurrency_limited",
     "context_length",
     "gateway_timeout",
     "gemini_per_day",

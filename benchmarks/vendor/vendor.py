@@ -243,6 +243,7 @@ class ScriptedVendor:
             input_tokens=attempt.input_tokens,
             include_usage=asked.include_usage,
             omit=step.omit,
+            embeddings=asked.embeddings,
         )
         states = self.limiter.states(key, asked.model, attempt.at)
         return plan(step, format, asked, answer, said, states, attempt.number, wall, rng)
@@ -251,6 +252,8 @@ class ScriptedVendor:
 def _limited(exceeded: Exceeded) -> Step:
     """The refusal of a request that is beyond a limit."""
     name = f"limit: {exceeded.limit.what}"
+    if exceeded.limit.what == "concurrency":
+        return Step(name=name, error="concurrency_limited")
     if exceeded.wait is None:
         return Step(name=name, error="request_too_large")
     daily = exceeded.limit.what == "requests" and exceeded.per >= _A_DAY

@@ -1,4 +1,4 @@
-"""The command line: `llm-dispatcher serve`, `check`, `chat`, `models`, `vendors`, `status`, `order`, `faults`,
+"""The command line: `llm-dispatcher serve`, `check`, `chat`, `models`, `vendors`, `features`, `status`, `order`, `faults`,
 `simulate-vendor`, `bench`.
 
 One file per command. Nothing heavy is imported before a command needs it, so that `--help` and shell
@@ -15,6 +15,7 @@ from .bench import bench
 from .chat import chat
 from .check import check
 from .faults import faults
+from .features import features
 from .models import models
 from .order import order
 from .serve import serve
@@ -81,5 +82,17 @@ def main() -> None:
     """
 
 
-for _command in (serve, check, chat, models, vendors, status, order, faults, simulate_vendor, bench):
+for _command in (
+    serve,
+    check,
+    chat,
+    models,
+    vendors,
+    features,
+    status,
+    order,
+    faults,
+    simulate_vendor,
+    bench,
+):
     main.add_command(_command)

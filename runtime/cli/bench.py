@@ -63,6 +63,7 @@ _TARGET: Final = (
     click.option("--model", metavar="M", help="The model, route or mode to ask for. Default: `auto` with --config, `bench` without; --url needs it."),
     click.option("--key-env", metavar="NAME", help="The environment variable with the key for --url. Default: none is sent."),
     click.option("-H", "--header", "headers", metavar="NAME:VALUE", callback=_HEADER, multiple=True, help="A header for --url; may be repeated."),
+    click.option("--pid", metavar="N", type=click.IntRange(1), help="The process that serves --url, on this machine: tells its CPU time and memory, children included. Linux only."),
 )  # fmt: skip
 
 _VENDORS: Final = (
@@ -176,6 +177,7 @@ def _run(plan: Plan, opened: Any, *, quiet: bool) -> Report:
     from ...benchmarks.load.progress import Progress
     from ...benchmarks.load.run import run
     from ...benchmarks.load.scripted import VendorFailed
+    from ...benchmarks.load.traces import TraceError
     from ..logs import configure
 
     # Circuits that open are what such a run is made for; the report tells what callers met of it.
@@ -190,13 +192,20 @@ def _run(plan: Plan, opened: Any, *, quiet: bool) -> Report:
         else:
             report = trio.run(run, plan, opened)
     # What is raised within these clauses would leave as a group.
-    except* VendorFailed as group:
-        failure = str(group.exceptions[0])
+    except* (VendorFailed, TraceError) as group:
+        failure = _first(group)
     except* KeyboardInterrupt:
         interrupted = True
     if interrupted:
         raise KeyboardInterrupt
     return report or _fail(failure, 1)
+
+
+def _first(group: BaseExceptionGroup[Any]) -> str:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error)
 
 
 def _tell(report: Report, json_file: str | None, html_file: str | None) -> None:

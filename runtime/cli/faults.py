@@ -120,7 +120,7 @@ def _limit(limit: Limit) -> str:
     words = [f"{name} x{factor:g}" for name, factor in factors if factor != 1.0]
     until, rest, longest = limit.until.value, _time(limit.rest), _time(limit.longest)
     if until == "hint":
-        words.append(f"until the hint (none: {rest})")
+        words.append(f"until the hint (none: {rest}, once they are many)" if limit.rest else "until the hint")
     elif until == "rest":
         words.append(rest if longest == rest else f"{rest} doubling to {longest}")
     elif until == "day":

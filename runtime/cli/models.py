@@ -53,7 +53,7 @@ def _models(vendors: tuple[Vendor, ...], sources: Mapping[str, str]) -> list[Row
     return [
         (
             name if position == 0 else "",
-            "model" if position == 0 else "",
+            _kind(model) if position == 0 else "",
             _tokens(model.window),
             *_price(model.price),
             f"{vendor.name}/{model.name}" + (" (simulated)" if vendor.simulate is not None else ""),
@@ -64,11 +64,19 @@ def _models(vendors: tuple[Vendor, ...], sources: Mapping[str, str]) -> list[Row
     ]
 
 
+def _kind(model: Model) -> str:
+    """What it does; of what only chats, simply a model."""
+    return "model" if model.operations == {"chat"} else ", ".join(sorted(model.operations))
+
+
 def _price(price: Price | None) -> tuple[str, str]:
     if price is None:
         return "?", "?"
+    from ..config.schema import NO_OUTPUT_PRICE
+
     more = "+" if price.tiers else ""
-    return f"{price.input:f}{more}", f"{price.output:f}{more}"
+    output = "" if price.output is NO_OUTPUT_PRICE else f"{price.output:f}{more}"
+    return f"{price.input:f}{more}", output
 
 
 def _routes(config: Config) -> list[Row]:

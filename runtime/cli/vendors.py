@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["vendors"]
 
-_WIDE = 160
+_WIDE = 200
+_DEFAULT = re.compile(r"\$\{\w+:-([\w-]+)\}")
+_ADDRESS = 50
 
 
 @click.command(short_help="List the vendors that are known by name.")
@@ -23,7 +26,8 @@ def vendors(name: str | None, as_json: bool) -> None:
     """List the vendors that are known by name: a configuration needs to say nothing but their models.
 
     With NAME it prints a table of that vendor, ready for a dispatcher.toml; what is filled in stands in it as
-    comments. Other vendors work too: most speak OpenAI's format, and need a `base_url` and a key.
+    comments. Other vendors work too: most speak OpenAI's format, and need a `base_url` and a key. So does a program on this
+    machine: see `program` in the annotated dispatcher.toml.
 
     \b
     Examples:
@@ -62,11 +66,14 @@ def _print(known: dict[str, Entry]) -> None:
 
     table = Table(title="Vendors that are known by name", title_justify="left", title_style="bold")
     for column in ("name", "vendor", "dialect", "address", "key", "differs"):
-        table.add_column(column, overflow="fold")
+        # Some addresses hold much that is the customer's own, and would take the room of all the rest.
+        table.add_column(column, overflow="fold", max_width=_ADDRESS if column == "address" else None)
     for name, entry in known.items():
         differs = ", ".join(f"{option} = {_toml(value)}" for option, value in entry.options.items())
         keys = " or ".join(entry.keys) + (" (optional)" if entry.optional else "")
-        cells = (name, entry.title, entry.dialect, entry.base_url, keys, differs)
+        # What stands in a variable if nobody says otherwise.
+        address = _DEFAULT.sub(r"\1", entry.base_url)
+        cells = (name, entry.title, entry.dialect, address, keys, differs)
         # Text and not str: a list in square brackets is a list, not a style.
         table.add_row(*(Text(cell) for cell in cells))
     # Without a terminal rich would fold the table into 80 columns.

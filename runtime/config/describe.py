@@ -6,6 +6,7 @@ passwords in addresses, and every other place where a key happens to be written.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from msgspec import Struct
 from .modes import BUILT_IN_MODES, modes
 from .schema import Config, TargetTable, Vendor
 from .secrets import is_secret, masked, without_userinfo
-from .serving import Placement, deployments, keys, placements, resolve
+from .serving import Placement, keys, placements, resolve
 
 if TYPE_CHECKING:
     from . import Loaded
@@ -84,7 +85,7 @@ def _vendor(vendor: Vendor, config: Config, reason: str) -> dict[str, Any]:
         "serve": vendor.serve,
         "catalogue": vendor.catalogue,
         "dialect": vendor.dialect,
-        "address": "simulated" if vendor.simulate else without_userinfo(vendor.base_url),
+        "address": _address(vendor),
         "keys": [masked(key) for key in keys(vendor) if key],
         "models": [model.name for model in vendor.models],
         "limits": _plain(vendor.limits),
@@ -96,8 +97,17 @@ def _vendor(vendor: Vendor, config: Config, reason: str) -> dict[str, Any]:
         "max_connections": vendor.max_connections,
         "on_unsupported": vendor.on_unsupported,
         "options": _hide(vendor.options),
+        "program": None
+        if vendor.program is None
+        else {**_plain(vendor.program), "environment": sorted(vendor.program.environment)},
         "simulate": _plain(vendor.simulate),
     }
+
+
+def _address(vendor: Vendor) -> str:
+    if vendor.program is not None:
+        return shlex.join(vendor.program.command)
+    return "simulated" if vendor.simulate else without_userinfo(vendor.base_url)
 
 
 def _placement(placement: Placement) -> dict[str, Any]:
@@ -109,7 +119,8 @@ def _placement(placement: Placement) -> dict[str, Any]:
         "id": model.id or model.name,
         "context": model.window,
         "max_output": _plain(model.max_output),
-        "capabilities": sorted(model.capabilities),
+        "operations": sorted(model.operations),
+        "capabilities": sorted(model.capabilities) if "chat" in model.operations else [],
         "quality": model.quality,
         "price": _plain(model.price),
         "limits": _plain(model.limits),
@@ -119,7 +130,7 @@ def _placement(placement: Placement) -> dict[str, Any]:
 
 
 def _modes(config: Config, served: Sequence[Vendor]) -> list[dict[str, Any]]:
-    everything = [name for vendor in served for name in deployments(vendor)]
+    everything = [each.name for vendor in served for each in placements(vendor) if "texts" in each.model.does]
     return [
         {
             "name": name,

@@ -85,7 +85,7 @@ def _deployments(deployments: Sequence[Mapping[str, Any]]) -> Table:
             deployment["name"],
             deployment["id"],
             f"{deployment['context']:,}",
-            ", ".join(deployment["capabilities"]),
+            ", ".join([*_beyond_chat(deployment["operations"]), *deployment["capabilities"]]),
             _price(deployment["price"]),
             f"{deployment['quality']:g}",
             _limits(deployment["limits"]),
@@ -94,6 +94,10 @@ def _deployments(deployments: Sequence[Mapping[str, Any]]) -> Table:
     ]
     columns = ["deployment", "vendor's name", "context", "can", "$ per M in / out", "quality", "limits"]
     return _table("Deployments", columns, rows)
+
+
+def _beyond_chat(operations: Sequence[str]) -> list[str]:
+    return [each for each in operations if each != "chat"]
 
 
 def _names(told: Mapping[str, Any]) -> Table:

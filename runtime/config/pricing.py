@@ -78,7 +78,7 @@ def known_of(vendor: Vendor, model: Model, prices: PriceList, day: date) -> Know
 
 
 def _lacks(vendor: Vendor, served: bool) -> bool:
-    if vendor.simulate is not None or vendor.prices == NOBODY:
+    if vendor.simulate is not None or vendor.prices == NOBODY or (vendor.program and not vendor.prices):
         return False
     if is_nearby(vendor.base_url) and vendor.prices is None and _row(vendor) is None:
         return False

@@ -31,6 +31,7 @@ __all__ = [
     "Overload",
     "Price",
     "PriceTier",
+    "Program",
     "Retry",
     "Route",
     "Rule",
@@ -93,8 +94,8 @@ class Limits(Table, frozen=True, kw_only=True):
     concurrent: TokenCount | None = None
     """Requests in flight at once."""
     adaptive: bool = True
-    """Whether that number also learns: lowered when the vendor is overloaded, raised again while all goes well, never above
-    `concurrent`."""
+    """Whether that number also learns: lowered when the vendor goes on refusing what is above it, raised again when it takes
+    more, never above `concurrent`. False in a vendor's table holds for its models too."""
     burst: Share = 0.1
     """How much of a minute's requests may start at once, 0 to 1; one always may. Of tokens a whole minute's may, and of
     dollars a whole hour's."""
@@ -206,6 +207,19 @@ class Simulation(Table, frozen=True, kw_only=True):
     """The same seed gives the same lengths, times and faults."""
 
 
+class Program(Table, frozen=True, kw_only=True):
+    """A program on this machine that is started for every request (dialect `program`). No shell reads the command."""
+
+    command: Annotated[list[str], Meta(min_length=1)]
+    """The program and its arguments; the program is looked for in PATH unless it is written with a `/`."""
+    at_once: Annotated[int, Meta(ge=1, le=1000)] = 4
+    """How many of it may run at the same time. Further requests wait in line."""
+    directory: str | None = None
+    """Where it runs. None: where the dispatcher does."""
+    environment: dict[str, str] = {}
+    """Variables for it, beside PATH, HOME and the like: it does not see ours, which hold the keys of other vendors."""
+
+
 class Vendor(Table, frozen=True, kw_only=True):
     """One vendor, or one account with it."""
 
@@ -243,10 +257,27 @@ class Vendor(Table, frozen=True, kw_only=True):
     the answer's `x-dispatch-dropped`."""
     on_disconnect: Literal["abort", "drain"] = "abort"
     """When a caller leaves: close the connection at once, or read on to the end, so that the bill is exact."""
+    passthrough: bool | str = False
+    """Whether the whole of its interface can be had below `/{name}/`, with its key, by whoever reaches the port; a text: below
+    `/{text}/`."""
     options: dict[str, Any] = {}
     """Settings of the dialect, such as Azure's `api_version`."""
+    program: Program | None = None
+    """A program on this machine instead of an address."""
     simulate: Simulation | None = None
     """A simulated vendor: no network, no key."""
+
+    @property
+    def passed_below(self) -> str | None:
+        """The first segment of the paths that are passed on to it; None if none are."""
+        if isinstance(self.passthrough, str):
+            return self.passthrough
+        return self.name if self.passthrough else None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is no address that is asked: it is simulated, or a program."""
+        return self.simulate is not None or self.program is not None
 
     def __repr__(self) -> str:
         """Without keys, headers and proxy: a representation ends in logs."""

@@ -90,7 +90,7 @@ def _reason(vendor: Vendor, missing: Mapping[str, tuple[str, ...]]) -> str:
         wanted = missing.get("api_key") or missing.get("api_keys") or ()
         lacks.append("no key")
         remedies.append(_or(wanted) or "api_key")
-    if not vendor.base_url and vendor.simulate is None:
+    if not vendor.base_url and not vendor.is_here:
         lacks.append("no address")
         remedies.append(_or(missing.get("base_url", ())) or "base_url")
     return f"{' and '.join(lacks)}; set {' and '.join(remedies)}" if lacks else ""

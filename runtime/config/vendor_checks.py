@@ -16,11 +16,15 @@ from .problems import Step, nearest
 from .schema import NO_OUTPUT_PRICE, Config, Limits, Model, Price, Rates, Simulation, Timeouts, Vendor
 from .serving import keys
 
-__all__ = ["Finding", "timeout_findings", "vendor_findings"]
+__all__ = ["RESERVED", "Finding", "timeout_findings", "vendor_findings"]
 
+_PROGRAM: Final = "program"
 _KEYED: Final = frozenset(
-    {"openai", "openai-responses", "azure", "azure-responses", "anthropic", "google", "cohere", "bedrock"}
-)
+    {
+        "anthropic", "azure", "azure-responses", "bedrock", "cohere", "google", "openai", "openai-responses", "vertex",
+        "vertex-anthropic",
+    }
+)  # fmt: skip
 """Dialects whose vendors want a key. Who installs another dialect knows what it wants."""
 
 _CREDENTIALS: Final = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key"})
@@ -31,6 +35,10 @@ _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 """RFC 9110 section 5.5: neither line breaks nor other control characters."""
 _PROXIES: Final = ("http", "https", "socks5", "socks5h")
 _KEY: Final = re.compile(r"[\x21-\x7e]+")
+_SEGMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")
+_VERSION: Final = re.compile(r"v[0-9]+[a-z0-9]*")
+RESERVED: Final = frozenset({"admin", "api", "health", "metrics", "openai", "ready"})
+"""First segments of paths that are the dispatcher's own, or may once be, besides versions (`v1`)."""
 _DEAREST: Final = 100_000
 _CHEAPEST: Final = 0.0001
 """Outside of these bounds, dollars per million tokens are more likely dollars per thousand or per token."""
@@ -60,6 +68,7 @@ def vendor_findings(config: Config, index: int, missing: Missing) -> Iterator[Fi
         remedy = "leave it out: deployments are called `vendor/model`"
         yield Finding((*steps, "name"), "a vendor's name has no `/`", remedy)
     yield from _dialect(steps, vendor)
+    yield from _passthrough(steps, vendor, config.vendors[:index])
     yield from _address(steps, vendor, missing)
     yield from _keys(steps, vendor)
     yield from _headers(steps, vendor)
@@ -72,6 +81,7 @@ def vendor_findings(config: Config, index: int, missing: Missing) -> Iterator[Fi
         yield from timeout_findings((*steps, "timeouts"), vendor.timeouts)
     if vendor.simulate is not None:
         yield from _simulation((*steps, "simulate"), vendor.simulate)
+    yield from _program(steps, vendor)
     if not vendor.models and vendor.serve != "never":
         yield Finding(
             (*steps, "models"), "is empty", 'add `[[vendors.models]]` with a `name`, or serve = "never"'
@@ -90,11 +100,24 @@ def _dialect(steps: tuple[Step, ...], vendor: Vendor) -> Iterator[Finding]:
     yield Finding((*steps, "dialect"), f"no dialect is called {vendor.dialect!r}", remedy)
 
 
+def _passthrough(steps: tuple[Step, ...], vendor: Vendor, before: list[Vendor]) -> Iterator[Finding]:
+    segment, steps = vendor.passed_below, (*steps, "passthrough")
+    if segment is None:
+        return
+    example = f'name another path, such as passthrough = "{vendor.name}-direct"'
+    if not _SEGMENT.fullmatch(segment):
+        yield Finding(steps, f"/{segment}/ is no path that every client can ask for", example)
+    elif segment in RESERVED or _VERSION.fullmatch(segment):
+        yield Finding(steps, f"/{segment}/ is a path of the dispatcher's own", example)
+    elif any(other.passed_below == segment for other in before):
+        yield Finding(steps, f"another vendor is passed on to below /{segment}/ too", example)
+
+
 def _address(steps: tuple[Step, ...], vendor: Vendor, missing: Missing) -> Iterator[Finding]:
     steps = (*steps, "base_url")
     if not vendor.base_url:
         excused = vendor.serve == "never" or "base_url" in missing.get(vendor.name, {})
-        if vendor.simulate is None and not excused:
+        if not vendor.is_here and not excused:
             yield Finding(steps, "is missing", 'write it like "https://api.example.com/v1"')
         return
     url = parts_of(vendor.base_url)
@@ -232,6 +255,31 @@ def _simulation(steps: tuple[Step, ...], simulate: Simulation) -> Iterator[Findi
         yield Finding((*steps, "reply_tokens"), "an answer has at least one token", "write a number above 0")
 
 
+def _program(steps: tuple[Step, ...], vendor: Vendor) -> Iterator[Finding]:
+    program = vendor.program
+    if program is None:
+        if vendor.dialect == _PROGRAM:
+            remedy = 'write it like program = { command = ["./answer"] }'
+            yield Finding((*steps, "program"), "is missing", remedy)
+        return
+    if vendor.dialect != _PROGRAM:
+        yield Finding(
+            (*steps, "dialect"),
+            f"a program does not speak {vendor.dialect!r}",
+            f'write dialect = "{_PROGRAM}"',
+        )
+    if vendor.base_url or vendor.simulate is not None:
+        yield Finding((*steps, "program"), "is given as well as an address or a simulation", "leave one out")
+    if not program.command[0]:
+        yield Finding((*steps, "program", "command", 0), "is empty", "name the program")
+    for number, argument in enumerate(program.command):
+        if "\0" in argument:
+            yield Finding((*steps, "program", "command", number), "holds a zero byte", "leave it out")
+    for name, value in program.environment.items():
+        if not name or "=" in name or "\0" in name + value:
+            yield Finding((*steps, "program", "environment", name), "is no variable", 'write NAME = "value"')
+
+
 def _model(steps: tuple[Step, ...], model: Model, before: list[Model]) -> Iterator[Finding]:
     if any(other.name == model.name for other in before):
         remedy = "leave one out; for several keys, use `api_keys`"
@@ -250,9 +298,17 @@ def _model(steps: tuple[Step, ...], model: Model, before: list[Model]) -> Iterat
         yield Finding((*steps, "weight"), "is not finite", "write a number such as 1.0")
     yield from _limits((*steps, "limits"), model.limits)
     if model.price is not None:
-        if model.price.output is NO_OUTPUT_PRICE and model.operations != {"embeddings"}:
-            yield Finding((*steps, "price", "output"), "is missing", "add `output = ...`")
+        if model.operations != {"embeddings"}:
+            yield from _missing_output((*steps, "price"), model.price)
         yield from _price((*steps, "price"), model.price)
+
+
+def _missing_output(steps: tuple[Step, ...], price: Price) -> Iterator[Finding]:
+    places: list[tuple[tuple[Step, ...], Rates]] = [(steps, price)]
+    places += [((*steps, "tiers", number), tier) for number, tier in enumerate(price.tiers)]
+    for where, rates in places:
+        if rates.output is NO_OUTPUT_PRICE:
+            yield Finding((*where, "output"), "is missing", "add `output = ...`")
 
 
 def _price(steps: tuple[Step, ...], price: Price) -> Iterator[Finding]:

@@ -11,7 +11,12 @@ __all__ = ["Credentials", "Refused"]
 
 
 class Refused(Exception):
-    """There are no credentials to be had. The message says why, and what would help."""
+    """There are no credentials to be had. The message says why; `passing` whether that may be different soon, without
+    anybody's doing."""
+
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 class Credentials(ABC):

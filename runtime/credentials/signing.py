@@ -20,11 +20,13 @@ class SigningTransport(httpx.AsyncBaseTransport):
         self._credentials = credentials
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """As the transport beneath. Raises `VendorFault` (class AUTH) before anything is sent if there are no credentials."""
+        """As the transport beneath. Raises `VendorFault` before anything is sent if there are no credentials: of class AUTH
+        if somebody has to act, else of class CONNECT."""
         try:
             headers = await self._credentials.headers(request)
         except Refused as refusal:
-            fault = Fault(kind=FaultClass.AUTH, message=str(refusal), because="no credentials to send")
+            kind = FaultClass.CONNECT if refusal.passing else FaultClass.AUTH
+            fault = Fault(kind=kind, message=str(refusal), because="no credentials to send")
             raise VendorFault(fault) from refusal
         for name, value in headers.items():
             request.headers[name] = value

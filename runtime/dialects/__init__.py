@@ -38,8 +38,12 @@ DIALECTS: Final[dict[str, str]] = {
     "azure-responses": "azure_responses:AzureResponses",
     "anthropic": "anthropic:Anthropic",
     "google": "google:Google",
+    "vertex": "vertex:Vertex",
+    "vertex-anthropic": "vertex_anthropic:VertexAnthropic",
     "cohere": "cohere:Cohere",
     "bedrock": "bedrock:Bedrock",
+    "ollama": "ollama:Ollama",
+    "program": "program:Program",
 }
 """Name in the configuration -> module and class. Imported when first used."""
 

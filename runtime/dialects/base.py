@@ -86,6 +86,8 @@ class Built(Struct, frozen=True):
 
     request: httpx.Request
     dropped: tuple[str, ...] = ()
+    by_call: bool = False
+    """Whether the answer will be the call of a function (see `by_call`)."""
 
 
 class Answer(Struct, frozen=True):
@@ -164,6 +166,9 @@ class Dialect(ABC):
     """The wire format: `chat_completions`, `messages`, `responses`, `generate_content`, `cohere_chat`, `converse`, `ollama_chat`."""
     operations: ClassVar[frozenset[str]] = frozenset({"chat"})
     """What can be said in it."""
+    emulates: ClassVar[frozenset[str]] = frozenset()
+    """Names of `features` that the vendor's interface does not have, and that are had in another way; what is asked for
+    `by_call` needs no mention."""
     embedder: EmbeddingsHalf | None = None
     texts: TextsHalf | None = None
 

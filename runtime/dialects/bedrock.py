@@ -29,6 +29,7 @@ from ..credentials.aws import AwsSignature, access_key
 from ..credentials.base import Credentials
 from ..wire.eventstream import MAX_MESSAGE_BYTES
 from .base import Answer, Built, Decoder, Dialect, Target
+from .by_call import asked_by_call
 from .door import Door
 from .formats.converse import FORMAT, faults, reply, request, stream
 from .formats.converse.families import Family, family_of
@@ -51,6 +52,7 @@ class Bedrock(Dialect):
 
     name: ClassVar[str] = "bedrock"
     format: ClassVar[str] = FORMAT
+    emulates: ClassVar[frozenset[str]] = frozenset({"system message later on"})
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)
@@ -74,9 +76,17 @@ class Bedrock(Dialect):
 
     def build(self, wanted: Request, /, *, stream: bool) -> Built:
         """See `Dialect.build`."""
-        body, dropped = request.write(wanted, self.target.model, self._family, lenient=self.target.lenient)
+        asked = None
+        if wanted.output is not None and wanted.output.schema is None:
+            asked = asked_by_call(wanted)
+        body, dropped = request.write(
+            wanted if asked is None else asked,
+            self.target.model,
+            self._family,
+            lenient=self.target.lenient,
+        )
         door = self._stream_door if stream else self._door
-        return Built(door.request(body, stream=stream), dropped)
+        return Built(door.request(body, stream=stream), dropped, asked is not None)
 
     def completion(self, body: bytes) -> Completion:
         """See `Dialect.completion`."""

@@ -1,4 +1,4 @@
-"""Cohere's chat (`v2/chat`).
+"""Cohere's chat (`v2/chat`) and embeddings (`v2/embed`).
 
 ```
 base_url = "https://api.cohere.com/v2"
@@ -6,12 +6,13 @@ base_url = "https://api.cohere.com/v2"
 
 Options:
 
-- `max_event_bytes`: the longest streamed event that is taken, 1 MiB by default; a citation quotes whole documents.
+- `max_event_bytes`: the longest streamed event that is taken, 1 MiB by default; a citation quotes whole documents;
+- `embeddings`: a table of those of `formats.cohere_embed.half.Options`, for models that make them.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import httpx
 import msgspec
@@ -22,6 +23,7 @@ from ..wire.sse import MAX_EVENT_BYTES
 from .base import Answer, Built, Decoder, Dialect, Target
 from .door import Door
 from .formats.cohere_chat import FORMAT, faults, reply, request, stream
+from .formats.cohere_embed.half import Embedder, options_of
 
 __all__ = ["BASE_URL", "Cohere"]
 
@@ -30,19 +32,27 @@ BASE_URL: Final = "https://api.cohere.com/v2"
 
 class _Options(Struct, frozen=True, forbid_unknown_fields=True):
     max_event_bytes: int = MAX_EVENT_BYTES
+    embeddings: dict[str, Any] = {}
 
 
 class Cohere(Dialect):
-    """`POST {base_url}/chat`, with the key as a bearer token."""
+    """`POST {base_url}/chat` and `/embed`, with the key as a bearer token."""
 
     name: ClassVar[str] = "cohere"
+    operations: ClassVar[frozenset[str]] = frozenset({"chat", "embeddings"})
     format: ClassVar[str] = FORMAT
+    emulates: ClassVar[frozenset[str]] = frozenset({"a named tool", "text document"})
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)
         self._options = _options(target)
         headers = {"authorization": f"Bearer {target.key}"} if target.key else {}
         self._door = Door(httpx.URL(f"{_base_url(target)}/chat"), headers, target)
+        embedding = options_of(self._options.embeddings)
+        if "embeddings" in target.operations:
+            self.embedder = Embedder(
+                Door(httpx.URL(f"{_base_url(target)}/embed"), headers, target), embedding, target
+            )
 
     def build(self, wanted: Request, /, *, stream: bool) -> Built:
         """See `Dialect.build`."""

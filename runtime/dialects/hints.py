@@ -193,9 +193,10 @@ def now_of(answer: Answer) -> float | None:
 
 
 def _number(text: str | None) -> float | None:
-    if text is None or len(text) > 64 or not _NUMBER.fullmatch(text.strip()):
+    number = "" if text is None or len(text) > 64 else text.strip()
+    if not _NUMBER.fullmatch(number):
         return None
-    value = float(text)
+    value = float(number)
     return value if not math.isnan(value) else None
 
 

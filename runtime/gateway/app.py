@@ -20,8 +20,21 @@ from ..errors import DispatchError
 from ..orders import OrderRefused
 from .admission import Admission
 from .failures import failure_of, headers_of
-from .http import BodyTooLarge, ClientGone, Exchange, Receive, Report, Scope, Send, encode
+from .http import (
+    BodyTooLarge,
+    ClientGone,
+    Exchange,
+    Headers,
+    Receive,
+    Report,
+    Scope,
+    Send,
+    Unserved,
+    encode,
+    request_id_of,
+)
 from .orders import orders
+from .passthrough import interface_at, pass_on, style_of_interface
 from .routes import ENDPOINTS, Endpoint, methods_of, style_of
 from .styles import Failure
 
@@ -56,10 +69,27 @@ class Gateway:
             return
         path, method = scope["path"], "GET" if scope["method"] == "HEAD" else scope["method"]
         methods = methods_of(path)
-        style = style_of(path, method, methods, dict(scope["headers"]))
+        interface = interface_at(self._dispatcher, path) if methods is None else None
+        if interface is not None:
+            methods, style = {scope["method"]: pass_on}, style_of_interface(interface)
+        else:
+            style = style_of(path, method, methods, dict(scope["headers"]))
         exchange = Exchange(scope, receive, send, self._dispatcher.new_request_id(), style, self.reports)
         with suppress(ClientGone):
             await self._serve(scope, exchange, methods)
+
+    def refusal(self, error: Unserved) -> tuple[Headers, bytes]:
+        """What a server answers where it cannot, or must not, let us: in the style of the interface that was called."""
+        path, headers = error.path, dict(error.headers)
+        style = style_of(path, "POST", methods_of(path), headers)
+        name = request_id_of(headers) or self._dispatcher.new_request_id()
+        failure = Failure(
+            status=error.status,
+            message=str(error),
+            code=error.code,
+            type="api_error" if error.status >= 500 else "invalid_request_error",
+        )
+        return [(each, name.encode()) for each in style.id_headers], encode(style.envelope(failure, name))
 
     async def _serve(self, scope: Scope, exchange: Exchange, methods: Mapping[str, Endpoint] | None) -> None:
         endpoint = await self._find(scope, exchange, methods)
@@ -79,8 +109,8 @@ class Gateway:
             known = ", ".join(ENDPOINTS)
             await _refuse(exchange, 404, f"there is nothing at {path}; there is {known}", "not_found")
             return None
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        endpoint = methods.get(method)
+        method = scope["method"]
+        endpoint = methods.get(method) or (methods.get("GET") if method == "HEAD" else None)
         if endpoint is None:
             allowed = ", ".join(methods)
             message = f"{path} takes {allowed}, not {scope['method']}"
@@ -117,7 +147,7 @@ class Gateway:
     async def _answer(self, endpoint: Endpoint, exchange: Exchange) -> None:
         """Run the endpoint, and turn what it raises into an answer if none has begun."""
         try:
-            if exchange.scope["method"] == "POST" and endpoint not in _NEVER_SHED:
+            if (exchange.scope["method"] == "POST" or endpoint is pass_on) and endpoint not in _NEVER_SHED:
                 self._admission.admit(exchange)
             await endpoint(self._dispatcher, exchange)
         except DispatchError as error:

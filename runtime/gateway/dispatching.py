@@ -8,21 +8,30 @@ from typing import Any, Final, TypeVar, get_args
 
 import msgspec
 
+from ..attempt import Attempt
 from ..canon import Midstream, Request
 from ..config.units import Seconds, decode
 from ..dialects.base import InvalidBody
+from ..passing.passage import Passage
 from ..reply import Delivery, Reply
 from ..stream import EventStream
 from ..vectors import Embed
 from .http import Exchange, Headers
 
-__all__ = ["cost_comment", "cost_of_stream", "headers_of_reply", "headers_of_stream", "with_headers"]
+__all__ = [
+    "cost_comment",
+    "cost_of_stream",
+    "headers_of_attempt",
+    "headers_of_reply",
+    "headers_of_stream",
+    "with_headers",
+]
 
 _PANIC: Final = (b"x-dispatch-panic", b"true")
 """Nobody in good health was left: served by a deployment whose circuit was open."""
 
 
-W = TypeVar("W", Request, Embed)
+W = TypeVar("W", Request, Embed, Passage)
 
 
 def with_headers(request: W, exchange: Exchange) -> W:
@@ -79,6 +88,15 @@ def headers_of_reply(reply: Delivery) -> Headers:
         ),
         (b"x-dispatch-cost", _dollars(reply.cost)),
     ]
+
+
+def headers_of_attempt(attempt: Attempt, ended: int) -> Headers:
+    """As `headers_of_stream`, by the attempt that answers; `ended`: those that have come to their end."""
+    deployment = attempt.deployment
+    made = ended + (not attempt.settled)
+    return _headers(
+        deployment.vendor, deployment.name, deployment.model.name, made, (), attempt.lease.desperate
+    )
 
 
 def headers_of_stream(events: EventStream) -> Headers:

@@ -4,6 +4,9 @@
 POST /v1beta/models/{model}:generateContent
 POST /v1beta/models/{model}:streamGenerateContent       a JSON array; server-sent events with ?alt=sse
 POST /v1beta/models/{model}:countTokens
+POST /v1beta/models/{model}:embedContent                 one text
+POST /v1beta/models/{model}:batchEmbedContents           several
+POST /v1beta/models/{model}:predict                      Vertex AI's way of asking for embeddings
 ```
 
 `v1` and `v1beta1` stand for `v1beta` everywhere. A model may be named as Vertex AI does it, below `projects/.../locations/...`
@@ -17,7 +20,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeAlias
+from functools import partial
+from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
@@ -25,12 +29,15 @@ import msgspec
 from ...actors.faults import FaultClass
 from ..canon import Request
 from ..dialects.base import InvalidBody
+from ..dialects.formats.embed_content import reply as vectors
+from ..dialects.formats.embed_content.reading import read_batch, read_predict, read_single
 from ..dialects.formats.generate_content import FORMAT
 from ..dialects.formats.generate_content import reply as replies
 from ..dialects.formats.generate_content.reading import read_body, read_count
 from ..dialects.formats.generate_content.writer import Writer
 from ..dispatcher import Dispatcher
 from ..errors import RequestRejected
+from ..vectors import Embed, Embeddings
 from .count_tokens import estimate
 from .dispatching import cost_of_stream, headers_of_reply, with_headers
 from .http import Exchange, encode
@@ -41,6 +48,8 @@ __all__ = ["ask_model", "model_in"]
 _PATH: Final = re.compile(
     r"/v1(?:beta1?)?/(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/(?P<publisher>[^/]+)/)?models/(?P<rest>.+)"
 )
+
+W = TypeVar("W", Request, Embed)
 
 _Method: TypeAlias = Callable[[Dispatcher, Exchange, str], Awaitable[None]]
 
@@ -108,17 +117,37 @@ async def _count_tokens(dispatcher: Dispatcher, exchange: Exchange, model: str) 
     await exchange.answer(200, encode(told))
 
 
+async def _embed(
+    read: Callable[..., Embed],
+    write: Callable[[Embeddings], dict[str, Any]],
+    dispatcher: Dispatcher,
+    exchange: Exchange,
+    model: str,
+) -> None:
+    wanted = read(await exchange.body(int(dispatcher.config.server.max_body)), model=model)
+    request = _patient(with_headers(wanted, exchange), exchange)
+    reply = await dispatcher.embed(request, request_id=exchange.request_id)
+    await exchange.answer(200, encode(write(reply.embeddings)), headers_of_reply(reply))
+
+
 _METHODS: Final[dict[str, _Method]] = {
     "generateContent": _generate,
     "streamGenerateContent": _stream,
     "countTokens": _count_tokens,
+    "embedContent": partial(_embed, read_single, vectors.write_single),
+    "batchEmbedContents": partial(_embed, read_batch, vectors.write_batch),
+    "predict": partial(_embed, read_predict, vectors.write_predict),
 }
 
 
 async def _request(dispatcher: Dispatcher, exchange: Exchange, model: str) -> Request:
     """The request of a client, with what its headers say. Raises `InvalidBody`."""
     request = read_body(await exchange.body(int(dispatcher.config.server.max_body)), model=model)
-    request = with_headers(request, exchange)
+    return _patient(with_headers(request, exchange), exchange)
+
+
+def _patient(request: W, exchange: Exchange) -> W:
+    """With the client's `x-server-timeout`. Raises `InvalidBody` for one that is none."""
     patience = exchange.header(b"x-server-timeout")
     if patience is None or request.timeout is not None:
         return request

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -21,7 +21,9 @@ __all__ = [
     "Report",
     "Scope",
     "Send",
+    "Unserved",
     "encode",
+    "request_id_of",
 ]
 
 Scope: TypeAlias = Mapping[str, Any]
@@ -36,6 +38,21 @@ FAREWELL: Final = "llm_dispatcher.farewell"
 """ASGI extension of a server that has a last word for streams which it must end (`wire.server_cycle`)."""
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:\-]{1,128}")
+
+
+class Unserved(Protocol):
+    """A request that the server answers itself; `str` of it says why."""
+
+    status: int
+    code: str
+    path: str
+    headers: list[tuple[bytes, bytes]]
+
+
+def request_id_of(headers: Mapping[bytes, bytes]) -> str | None:
+    """The name that the client has given its request, if it is one."""
+    given = headers.get(b"x-request-id", b"")
+    return given.decode() if _REQUEST_ID.fullmatch(given) else None
 
 
 class ClientGone(Exception):
@@ -62,8 +79,7 @@ class Exchange:
         self.reports = reports or {}
         self.receive = receive
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        given = self.headers.get(b"x-request-id", b"")
-        self.request_id = given.decode() if _REQUEST_ID.fullmatch(given) else request_id
+        self.request_id = request_id_of(self.headers) or request_id
         self.style = style
         self.started = False
         self.criticality: Criticality = "critical"

@@ -12,12 +12,14 @@ Listed are models, `vendor/model`s, routes and modes, all at once: there are no 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from ...actors.faults import FaultClass
 from ...actors.routing import Selection
+from ..config.schema import OperationName
 from ..dispatcher import Dispatcher
 from ..errors import UnknownModel
+from ..passing.passage import ANY
 from .gemini import model_in
 from .http import Exchange, encode
 from .styles import ANTHROPIC, GOOGLE
@@ -26,7 +28,11 @@ __all__ = ["model", "models"]
 
 _EPOCH: Final = "1970-01-01T00:00:00Z"
 """When a model came out, for clients to whom it has to be told: that is not known here."""
-_METHODS: Final = ("generateContent", "countTokens")
+_METHODS: Final = {
+    "chat": ("generateContent", "countTokens"),
+    "embeddings": ("embedContent", "batchEmbedContents"),
+}
+"""What Google's clients may ask of a model that does so."""
 
 
 async def models(dispatcher: Dispatcher, exchange: Exchange) -> None:
@@ -66,13 +72,29 @@ async def model(dispatcher: Dispatcher, exchange: Exchange) -> None:
 def _names(dispatcher: Dispatcher) -> Mapping[str, Selection]:
     routing = dispatcher.routing
     named = {**routing.names, **routing.modes}
-    return {name: selection for name, selection in named.items() if selection.candidates}
+    return {
+        name: each for name, each in named.items() if any(found.model != ANY for found in each.candidates)
+    }
+
+
+def _operations(selection: Selection) -> list[str]:
+    """What the candidates do, as the configuration's `operations`."""
+    can = frozenset[str]().union(*[candidate.capabilities for candidate in selection.candidates])
+    return [each for each in get_args(OperationName) if each in can]
 
 
 def _openai(name: str, selection: Selection) -> dict[str, Any]:
+    """With who serves it, and what it does, as the configuration's `operations`."""
     vendors = sorted({candidate.vendor for candidate in selection.candidates})
     owner = vendors[0] if len(vendors) == 1 else "llm-dispatcher"
-    return {"id": name, "object": "model", "created": 0, "owned_by": owner, "vendors": vendors}
+    return {
+        "id": name,
+        "object": "model",
+        "created": 0,
+        "owned_by": owner,
+        "vendors": vendors,
+        "operations": _operations(selection),
+    }
 
 
 def _anthropic(name: str) -> dict[str, Any]:
@@ -84,5 +106,7 @@ def _google(name: str, selection: Selection) -> dict[str, Any]:
         "name": f"models/{name}",
         "displayName": name,
         "inputTokenLimit": max(candidate.context for candidate in selection.candidates),
-        "supportedGenerationMethods": list(_METHODS),
+        "supportedGenerationMethods": [
+            method for does in _operations(selection) for method in _METHODS.get(does, ())
+        ],
     }

@@ -9,6 +9,7 @@ from ..dispatcher import Dispatcher
 from . import admin
 from .azure import ask_deployment
 from .chat import chat_completions
+from .completions import text_completions
 from .count_tokens import count_tokens
 from .embeddings import embeddings
 from .gemini import ask_model
@@ -19,7 +20,7 @@ from .orders import orders
 from .responses import responses, stored_response
 from .styles import ANTHROPIC, GOOGLE, OPENAI, Style, style_of_client
 
-__all__ = ["ENDPOINTS", "Endpoint", "methods_of", "style_of"]
+__all__ = ["BELOW", "ENDPOINTS", "Endpoint", "methods_of", "style_of"]
 
 Endpoint: TypeAlias = Callable[[Dispatcher, Exchange], Awaitable[None]]
 
@@ -28,6 +29,7 @@ ENDPOINTS: Final[dict[str, Mapping[str, Endpoint]]] = {
     "/v1/messages": {"POST": messages},
     "/v1/messages/count_tokens": {"POST": count_tokens},
     "/v1/responses": {"POST": responses},
+    "/v1/completions": {"POST": text_completions},
     "/v1/embeddings": {"POST": embeddings},
     "/v1/models": {"GET": models},
     "/v1/stats": {"GET": admin.stats},
@@ -37,6 +39,7 @@ ENDPOINTS: Final[dict[str, Mapping[str, Endpoint]]] = {
     "/openai/models": {"GET": models},
     "/openai/responses": {"POST": responses},
     "/openai/v1/chat/completions": {"POST": chat_completions},
+    "/openai/v1/completions": {"POST": text_completions},
     "/openai/v1/embeddings": {"POST": embeddings},
     "/openai/v1/models": {"GET": models},
     "/openai/v1/responses": {"POST": responses},
@@ -65,6 +68,7 @@ BELOW: Final[tuple[tuple[str, Mapping[str, Endpoint]], ...]] = (
 STYLES: Final[dict[Endpoint, Style]] = {
     chat_completions: OPENAI,
     responses: OPENAI,
+    text_completions: OPENAI,
     embeddings: OPENAI,
     stored_response: OPENAI,
     ask_deployment: OPENAI,

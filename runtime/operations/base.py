@@ -10,17 +10,18 @@ from ..canon import Completion, Fault, Finished, Request, Usage
 from ..dialects.base import Built, Decoder, Dialect
 from ..estimate import Facts
 from ..money import Bill
+from ..passing.passage import Passage
 from ..vectors import Embed, Embeddings
 
 __all__ = ["Answer", "Operation", "Work"]
 
-Work: TypeAlias = Request | Embed
+Work: TypeAlias = Request | Embed | Passage
 """What can be sent on a journey."""
 
 Answer: TypeAlias = Completion | Embeddings
 """What comes back of it, whole."""
 
-W = TypeVar("W", Request, Embed)
+W = TypeVar("W", Request, Embed, Passage)
 A = TypeVar("A", Completion, Embeddings)
 
 
@@ -45,14 +46,14 @@ class Operation(ABC, Generic[W, A]):
         """The HTTP request. Raises `dialects.Unsupported`."""
 
     @abstractmethod
-    def read(self, dialect: Dialect, body: bytes, wanted: W) -> A:
-        """A buffered answer of status 200. Raises `VendorFault` if it is an error in disguise, or malformed."""
+    def read(self, dialect: Dialect, body: bytes, wanted: W, built: Built) -> A:
+        """A buffered answer of status 200 to `wanted`, which was sent as `built`. Raises `VendorFault` if it is an error in disguise, or malformed."""
 
     @abstractmethod
-    def decoder(self, dialect: Dialect) -> Decoder:
-        """A decoder for one streamed answer of status 200."""
+    def decoder(self, dialect: Dialect, built: Built) -> Decoder:
+        """A decoder for one streamed answer of status 200 to what was sent as `built`."""
 
-    def empty(self, _finishes: Sequence[Finished], _wanted: W, /) -> bool:
+    def empty(self, _dialect: Dialect, _finishes: Sequence[Finished], _wanted: W, /) -> bool:
         """Whether a stream that brought no content before these endings is no answer."""
         return False
 
@@ -63,3 +64,8 @@ class Operation(ABC, Generic[W, A]):
     @abstractmethod
     def flaw(self, answer: A, wanted: W) -> Fault | None:
         """Why a whole answer, well-formed as it is, is none to `wanted`; None if it is one."""
+
+    def repeatable(self, _wanted: W, _fault: Fault, /) -> bool:
+        """Whether it does no harm to ask again after `fault`, which came before the first content. What models do is at worst
+        paid for twice."""
+        return True

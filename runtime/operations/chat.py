@@ -8,6 +8,7 @@ from typing import ClassVar
 from ...actors.faults import FaultClass
 from ..canon import Completion, Fault, Finished, Request, Usage
 from ..dialects.base import Built, Decoder, Dialect
+from ..dialects.by_call import AnswerByCall, answer_by_call
 from ..emptiness import ends_without_content, is_empty
 from ..estimate import Facts, characters_of, facts_of, most_tokens
 from ..money import Bill
@@ -34,15 +35,17 @@ class Chat(Operation[Request, Completion]):
         """See `Operation.build`."""
         return dialect.build(wanted, stream=stream)
 
-    def read(self, dialect: Dialect, body: bytes, _wanted: Request) -> Completion:
+    def read(self, dialect: Dialect, body: bytes, _wanted: Request, built: Built) -> Completion:
         """See `Operation.read`."""
-        return dialect.completion(body)
+        answer = dialect.completion(body)
+        return answer_by_call(answer) if built.by_call else answer
 
-    def decoder(self, dialect: Dialect) -> Decoder:
+    def decoder(self, dialect: Dialect, built: Built) -> Decoder:
         """See `Operation.decoder`."""
-        return dialect.decoder()
+        decoder = dialect.decoder()
+        return AnswerByCall(decoder) if built.by_call else decoder
 
-    def empty(self, finishes: Sequence[Finished], wanted: Request, /) -> bool:
+    def empty(self, _dialect: Dialect, finishes: Sequence[Finished], wanted: Request, /) -> bool:
         """See `Operation.empty`."""
         return ends_without_content(finishes, wanted)
 

@@ -43,11 +43,11 @@ class EmbeddingsOperation(Operation[Embed, Embeddings]):
             raise Unsupported("a stream of embeddings")
         return _half(dialect).build(wanted)
 
-    def read(self, dialect: Dialect, body: bytes, wanted: Embed) -> Embeddings:
+    def read(self, dialect: Dialect, body: bytes, wanted: Embed, _built: Built) -> Embeddings:
         """See `Operation.read`."""
         return _half(dialect).embeddings(body, wanted)
 
-    def decoder(self, _dialect: Dialect) -> Decoder:
+    def decoder(self, _dialect: Dialect, _built: Built) -> Decoder:
         """See `Operation.decoder`: there is none."""
         raise Unsupported("a stream of embeddings")
 

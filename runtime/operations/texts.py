@@ -8,11 +8,12 @@ has no meaning there is refused.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 import msgspec
 
-from ..canon import Completion, Prompt, Request
+from ..canon import Completion, Fault, Finished, Prompt, Request
 from ..dialects.base import Built, Decoder, Dialect, TextsHalf
 from ..dialects.wishes import Wishes
 from ..estimate import Facts
@@ -22,6 +23,9 @@ __all__ = ["TEXTS", "Texts"]
 
 TEXTS: Final = "texts"
 """The capability of every deployment that chats, or completes texts."""
+
+_BARE: Final = "completions"
+"""The wire format of what was not asked in a chat (`dialects.formats.completions`, which nobody need import for its name)."""
 
 _NEEDS: Final = frozenset({TEXTS})
 _REMEDY: Final = 'a chat model is asked; name one whose `operations` have "completions"'
@@ -50,12 +54,20 @@ class Texts(Chat):
         built = dialect.build(msgspec.structs.replace(wanted, prompt=None), stream=stream)
         return Built(built.request, (*dropped, *built.dropped)) if dropped else built
 
-    def read(self, dialect: Dialect, body: bytes, _wanted: Request) -> Completion:
+    def read(self, dialect: Dialect, body: bytes, _wanted: Request, _built: Built) -> Completion:
         """See `Operation.read`."""
         half: Dialect | TextsHalf = dialect.texts or dialect
         return half.completion(body)
 
-    def decoder(self, dialect: Dialect) -> Decoder:
+    def empty(self, dialect: Dialect, finishes: Sequence[Finished], wanted: Request, /) -> bool:
+        """See `Operation.empty`. A base model may well have nothing to add."""
+        return dialect.texts is None and super().empty(dialect, finishes, wanted)
+
+    def flaw(self, answer: Completion, wanted: Request) -> Fault | None:
+        """See `Operation.flaw`."""
+        return None if answer.format == _BARE else super().flaw(answer, wanted)
+
+    def decoder(self, dialect: Dialect, _built: Built) -> Decoder:
         """See `Operation.decoder`."""
         half: Dialect | TextsHalf = dialect.texts or dialect
         return half.decoder()
@@ -67,6 +79,8 @@ def _emulated(prompt: Prompt, n: int, *, lenient: bool) -> list[str]:
     if prompt.tokens is not None:
         # Without its text nothing is left to ask.
         Wishes(lenient=False).cannot("a prompt of tokens", "send it as text")
+    if prompt.echo:
+        wishes.cannot("echo", _REMEDY)
     if prompt.suffix:
         wishes.cannot("suffix", _REMEDY)
     if prompt.logprobs is not None:

@@ -1,4 +1,4 @@
-"""What a simulated vendor reads of a chat-completions request, and how it counts tokens.
+"""What a simulated vendor reads of a chat-completions request, or one for a text completion, and how it counts tokens.
 
 Fields it has no use for are passed over, as a vendor that knows them would accept them.
 """
@@ -6,12 +6,22 @@ Fields it has no use for are passed over, as a vendor that knows them would acce
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
-__all__ = ["CHARACTERS_PER_TOKEN", "Body", "Function", "Rejected", "prompt_tokens", "read_body"]
+__all__ = [
+    "CHARACTERS_PER_TOKEN",
+    "Body",
+    "Function",
+    "Rejected",
+    "prompt_tokens",
+    "read_body",
+    "read_text_body",
+]
+
+T = TypeVar("T")
 
 CHARACTERS_PER_TOKEN: Final = 4
 """The usual rule of thumb for English text."""
@@ -141,19 +151,49 @@ class Body(Struct, kw_only=True):
         return self.stream_options is not None and bool(self.stream_options.include_usage)
 
 
+class TextBody(Struct, kw_only=True):
+    """A text-completion request, as far as it changes the answer."""
+
+    model: Annotated[str, Meta(min_length=1)]
+    prompt: str | list[int]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: Count | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    stop: str | list[str] | None = None
+    seed: int | None = None
+
+    def as_chat(self) -> Body:
+        """The same of a user who says the prompt; what is made up in answer means as little."""
+        prompt = self.prompt if isinstance(self.prompt, str) else " ".join(map(str, self.prompt))
+        names = ("model", "stream", "stream_options", "max_tokens", "n", "stop", "seed")
+        fields = {name: getattr(self, name) for name in names}
+        return Body(messages=[Turn("user", prompt)], **fields)
+
+
 _DECODER: Final = msgspec.json.Decoder(Body)
+_TEXT_DECODER: Final = msgspec.json.Decoder(TextBody)
 
 
 def read_body(raw: bytes) -> Body:
     """The request. Raises `Rejected`, saying where it is wrong."""
+    body = _decoded(raw, _DECODER)
+    _check_tools(body)
+    return body
+
+
+def read_text_body(raw: bytes) -> Body:
+    """The same of a text completion. Raises `Rejected`."""
+    return _decoded(raw, _TEXT_DECODER).as_chat()
+
+
+def _decoded(raw: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
-        body = _DECODER.decode(raw)
+        return decoder.decode(raw)
     except msgspec.ValidationError as error:
         raise Rejected(f"Invalid request: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Rejected(f"We could not parse the JSON body of your request: {error}") from error
-    _check_tools(body)
-    return body
 
 
 def _check_tools(body: Body) -> None:

@@ -17,15 +17,17 @@ _DONE: Final = b"data: [DONE]\n\n"
 _FINGERPRINT: Final = "fp_simulated"
 
 
-def completion(answer: Answer, created: int) -> bytes:
-    """The answer in one piece (`chat.completion`)."""
+def completion(answer: Answer, created: int, *, bare: bool = False) -> bytes:
+    """The answer in one piece: `chat.completion`, or `text_completion` if it is `bare` text."""
     return msgspec.json.encode(
         {
             "id": answer.id,
-            "object": "chat.completion",
+            "object": "text_completion" if bare else "chat.completion",
             "created": created,
             "model": answer.model,
-            "choices": [_choice(index, said) for index, said in enumerate(answer.choices)],
+            "choices": [
+                (_text if bare else _choice)(index, said) for index, said in enumerate(answer.choices)
+            ],
             "usage": _usage(answer),
             "system_fingerprint": _FINGERPRINT,
         }
@@ -39,6 +41,10 @@ def _choice(index: int, said: Said) -> dict[str, Any]:
         function = {"name": said.function, "arguments": said.whole}
         message["tool_calls"] = [{"id": said.call_id, "type": "function", "function": function}]
     return {"index": index, "message": message, "logprobs": None, "finish_reason": said.finish}
+
+
+def _text(index: int, said: Said) -> dict[str, Any]:
+    return {"text": said.whole, "index": index, "logprobs": None, "finish_reason": said.finish}
 
 
 def _usage(answer: Answer) -> dict[str, Any]:
@@ -56,7 +62,7 @@ def _usage(answer: Answer) -> dict[str, Any]:
     }
 
 
-def chunks(answer: Answer, body: Body, created: int) -> Iterator[tuple[int, bytes]]:
+def chunks(answer: Answer, body: Body, created: int, *, bare: bool = False) -> Iterator[tuple[int, bytes]]:
     """The answer as server-sent events, `[DONE]` included.
 
     With each comes how many steps of the model it waits for: nothing but the first token for those of the
@@ -64,7 +70,7 @@ def chunks(answer: Answer, body: Body, created: int) -> Iterator[tuple[int, byte
     """
     head = {
         "id": answer.id,
-        "object": "chat.completion.chunk",
+        "object": "text_completion" if bare else "chat.completion.chunk",
         "created": created,
         "model": answer.model,
         "system_fingerprint": _FINGERPRINT,
@@ -72,7 +78,8 @@ def chunks(answer: Answer, body: Body, created: int) -> Iterator[tuple[int, byte
     tail: dict[str, Any] = {"usage": None} if body.include_usage else {}
 
     def event(index: int, delta: dict[str, Any], finish: str | None = None) -> bytes:
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
+        piece = {"text": delta.get("content", "")} if bare else {"delta": delta}
+        choice = {"index": index, **piece, "logprobs": None, "finish_reason": finish}
         return _event({**head, "choices": [choice], **tail})
 
     for index, said in enumerate(answer.choices):

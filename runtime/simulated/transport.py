@@ -17,6 +17,7 @@ from itertools import islice
 from typing import Final, Self
 
 import httpx
+import msgspec
 import trio
 from msgspec import Struct
 
@@ -25,7 +26,8 @@ from ..config.schema import Limits, Simulation
 from . import render
 from .allowance import Allowance, Exceeded
 from .answer import Answer, compose
-from .body import Body, Rejected, read_body
+from .body import Body, Rejected, read_body, read_text_body
+from .vectors import embeddings, read_embeddings_body
 from .weather import Mishap, draw_mishap
 
 __all__ = ["SimulatedTransport"]
@@ -118,7 +120,8 @@ class _Severed(httpx.AsyncByteStream):
 
 
 class SimulatedTransport(httpx.AsyncBaseTransport):
-    """One simulated vendor. Answers `POST .../chat/completions`; any other address is 404.
+    """One simulated vendor. Answers `POST .../chat/completions`, `.../completions` and `.../embeddings`; any other address is
+    404.
 
     `rng` decides everything that is left to chance (`simulation.seed` is for whoever makes it). A request
     takes its own generator from it on arrival, so that how requests overlap does not change what each
@@ -140,52 +143,82 @@ class SimulatedTransport(httpx.AsyncBaseTransport):
         raw = await request.aread()
         await trio.lowlevel.checkpoint()
         headers = {"x-request-id": f"req_sim{rng.getrandbits(64):016x}"}
-        if not request.url.path.rstrip("/").endswith("/chat/completions"):
+        path = request.url.path.rstrip("/")
+        if not path.endswith(("/completions", "/embeddings")):
             message = f"Invalid URL ({request.method} {request.url.path})"
             return _refusal(404, message, "invalid_request_error", headers, code="unknown_url")
         if request.method != "POST":
             message = f"Not allowed to {request.method} on {request.url.path}"
             return _refusal(405, message, "invalid_request_error", headers, code="method_not_supported")
         try:
-            body = read_body(raw)
+            if path.endswith("/embeddings"):
+                return await self._embed(raw, mishap, rng, headers)
+            bare = not path.endswith("/chat/completions")
+            body = read_text_body(raw) if bare else read_body(raw)
         except Rejected as error:
             return _refusal(400, error.message, "invalid_request_error", headers, param=error.param)
-        return await self._answer(body, mishap, rng, headers)
+        return await self._answer(body, mishap, rng, headers, bare=bare)
 
     async def _answer(
-        self, body: Body, mishap: Mishap | None, rng: random.Random, headers: dict[str, str]
+        self, body: Body, mishap: Mishap | None, rng: random.Random, headers: dict[str, str], *, bare: bool
     ) -> httpx.Response:
+        """What is said to a chat, or to a `bare` text."""
         simulation = self._simulation
         first_token = simulation.first_token * rng.lognormvariate(0.0, simulation.spread)
         pace_rng = random.Random(rng.getrandbits(64))
         answer = compose(body, simulation.reply_tokens, rng)
         now = trio.current_time()
-        exceeded = self._allowance.admit(answer.total_tokens, now)
-        headers |= self._allowance.headers(now)
-        if exceeded is not None:
-            return _limited(exceeded, body.model, headers)
-        if mishap in _REFUSALS:
-            if mishap == "server_error":
-                await trio.sleep(first_token)
-            elif mishap == "rate_limited":
-                headers["retry-after"] = "1"
-            status, message, kind, code = _REFUSALS[mishap]
-            return _refusal(status, message, kind, headers, code=code)
+        refused = await self._refused(answer.total_tokens, body.model, mishap, first_token, headers)
+        if refused is not None:
+            return refused
         pace = _Pace(now + first_token, 1 / simulation.tokens_per_second, pace_rng)
         if body.stream:
-            return await _streamed(body, answer, mishap, pace, rng, headers)
-        return await _whole(answer, mishap, pace, headers)
+            events = render.chunks(answer, body, int(wall_now()), bare=bare)
+            return await _streamed(events, answer, mishap, pace, rng, headers)
+        if mishap == "stall":
+            await trio.sleep_forever()
+        longest = max([len(said.pieces) for said in answer.choices])
+        await _until(pace.at(max(0, longest - 1)))
+        content = render.completion(answer, int(wall_now()), bare=bare)
+        return _in_one_piece(content, mishap, headers)
+
+    async def _embed(
+        self, raw: bytes, mishap: Mishap | None, rng: random.Random, headers: dict[str, str]
+    ) -> httpx.Response:
+        """Vectors, after the time that a chat takes to begin. Raises `Rejected`."""
+        simulation = self._simulation
+        seconds = simulation.first_token * rng.lognormvariate(0.0, simulation.spread)
+        body = read_embeddings_body(raw)
+        answer, tokens = embeddings(body)
+        refused = await self._refused(tokens, body.model, mishap, seconds, headers)
+        if refused is not None:
+            return refused
+        if mishap == "stall":
+            await trio.sleep_forever()
+        await trio.sleep(seconds)
+        return _in_one_piece(msgspec.json.encode(answer), mishap, headers)
+
+    async def _refused(
+        self, tokens: int, model: str, mishap: Mishap | None, seconds: float, headers: dict[str, str]
+    ) -> httpx.Response | None:
+        """The refusal of a request of so many tokens, if it is one: for a limit's sake, or by mishap after `seconds`."""
+        now = trio.current_time()
+        exceeded = self._allowance.admit(tokens, now)
+        headers |= self._allowance.headers(now)
+        if exceeded is not None:
+            return _limited(exceeded, model, headers)
+        if mishap not in _REFUSALS:
+            return None
+        if mishap == "server_error":
+            await trio.sleep(seconds)
+        elif mishap == "rate_limited":
+            headers["retry-after"] = "1"
+        status, message, kind, code = _REFUSALS[mishap]
+        return _refusal(status, message, kind, headers, code=code)
 
 
-async def _whole(
-    answer: Answer, mishap: Mishap | None, pace: _Pace, headers: dict[str, str]
-) -> httpx.Response:
-    """The answer in one piece, when its last token has been made."""
-    if mishap == "stall":
-        await trio.sleep_forever()
-    longest = max([len(said.pieces) for said in answer.choices])
-    await _until(pace.at(max(0, longest - 1)))
-    content = render.completion(answer, int(wall_now()))
+def _in_one_piece(content: bytes, mishap: Mishap | None, headers: dict[str, str]) -> httpx.Response:
+    """A whole answer, which may break off half-way."""
     headers |= {"content-type": "application/json", "content-length": str(len(content))}
     if mishap == "cut":
         return httpx.Response(200, headers=headers, stream=_Severed(content[: len(content) // 2]))
@@ -193,7 +226,7 @@ async def _whole(
 
 
 async def _streamed(
-    body: Body,
+    events: Iterator[tuple[int, bytes]],
     answer: Answer,
     mishap: Mishap | None,
     pace: _Pace,
@@ -203,7 +236,6 @@ async def _streamed(
     """The answer as a stream, from its first token on."""
     await _until(pace.due)
     headers |= {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
-    events = render.chunks(answer, body, int(wall_now()))
     if mishap == "cut" or mishap == "stall":
         events = islice(events, _events_before_end(answer, mishap, rng))
     stream = _Events(events, pace, silent_at_end=mishap == "stall")

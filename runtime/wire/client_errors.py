@@ -1,7 +1,7 @@
 """What can go wrong on the way to a vendor, in httpx's terms.
 
 httpx's exceptions are the interface of any transport; this is the one place that turns the faults
-of trio, sockets and TLS into them. Six kinds matter more to a dispatcher than httpx distinguishes:
+of trio, sockets and TLS into them. Some kinds matter more to a dispatcher than httpx distinguishes:
 
     ConnectError
       + NameNotResolved      no address for the name: nothing was sent, perhaps our own network is ill
@@ -10,6 +10,7 @@ of trio, sockets and TLS into them. Six kinds matter more to a dispatcher than h
     RemoteProtocolError
       + StaleConnection      a kept connection was closed before the answer began: try a new one
       + NotProcessed         the server says that it has not looked at the request: try again
+      + OversizedHead        a head, trailers or extensions without an end: no answer of any use
     PoolTimeout
       + PoolOverflow         too many requests wait already: this one does not wait at all
 """
@@ -46,6 +47,10 @@ class StaleConnection(httpx.RemoteProtocolError):
 
 class NotProcessed(httpx.RemoteProtocolError):
     """The server has said that it did nothing about the request (RFC 9113, 8.7): it may be sent again as it is."""
+
+
+class OversizedHead(httpx.RemoteProtocolError):
+    """What surrounds the body is larger than anybody needs: broken off before it fills our memory."""
 
 
 class PoolOverflow(httpx.PoolTimeout):

@@ -9,6 +9,8 @@ switches nobody asked for, endless interim responses, heads, trailers and chunk 
 import httpx
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from .client_errors import OversizedHead
+
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 256
 MAX_INTERIM = 8
@@ -67,9 +69,7 @@ class ResponseParser:
         else:
             self._idle_bytes += len(data)
             if self._idle_bytes > MAX_HEAD_BYTES and not self.complete:
-                raise httpx.RemoteProtocolError(
-                    f"more than {MAX_HEAD_BYTES} bytes of head, trailers or extensions"
-                )
+                raise OversizedHead(f"more than {MAX_HEAD_BYTES} bytes of head, trailers or extensions")
 
     def end(self) -> None:
         """The peer closed. RemoteProtocolError unless that is how this response is meant to end (RFC 9112, 6.3)."""
@@ -107,9 +107,7 @@ class ResponseParser:
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head_bytes += len(name) + len(value) + 4
         if self._head_bytes > MAX_HEAD_BYTES or len(self.headers) >= MAX_HEADERS:
-            raise httpx.RemoteProtocolError(
-                f"more than {MAX_HEADERS} headers or {MAX_HEAD_BYTES} bytes of them"
-            )
+            raise OversizedHead(f"more than {MAX_HEADERS} headers or {MAX_HEAD_BYTES} bytes of them")
         if self.head_complete:
             # A trailer: bounded as part of the head, but nothing here has a use for it.
             return

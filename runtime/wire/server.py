@@ -18,6 +18,7 @@ from contextlib import AsyncExitStack, suppress
 from email.utils import formatdate
 from typing import Any, Final, TypeAlias
 
+import msgspec
 import structlog
 import trio
 from msgspec import Struct
@@ -30,6 +31,7 @@ from .listening import unix_path
 from .quick_socket import QuickStream, close_now, quickened
 from .quick_tls import QuickTLS
 from .server_connection import ServerConnection
+from .server_parser import BadRequest
 from .watchdog import Watchdog
 
 __all__ = ["ASGIApp", "Server", "ServerLimits", "ServerStatistics"]
@@ -39,6 +41,8 @@ log = structlog.get_logger("llm_dispatcher.server")
 ASGIApp: TypeAlias = Callable[
     [Mapping[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
 ]
+
+Refusal: TypeAlias = Callable[[BadRequest], tuple[list[tuple[bytes, bytes]], bytes]]
 
 _OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _ANEW: Final = 0.05
@@ -105,7 +109,8 @@ class Server:
     """Serves one application. `scheme` is what the scopes say: `http`, or `https` behind TLS.
 
     `tls` says which context a new connection is to speak TLS with; the scheme is `https` then. `descriptors` pauses
-    accepting while file descriptors run short. `closing`: answers close their connections.
+    accepting while file descriptors run short. `closing`: answers close their connections. `refusal` makes the headers that
+    name it and the JSON body of an answer to what the application does not get to see, or does not get to answer.
     """
 
     def __init__(
@@ -117,8 +122,10 @@ class Server:
         tls: Callable[[], ssl.SSLContext] | None = None,
         descriptors: Descriptors | None = None,
         addresses: AddressQuota | None = None,
+        refusal: Refusal | None = None,
     ) -> None:
         self.app = app
+        self.refusal = refusal or plain_refusal
         self.limits = limits or ServerLimits()
         self.scheme = "https" if tls is not None else scheme
         self._tls = tls
@@ -345,6 +352,11 @@ class Server:
             with suppress(*BROKEN):
                 quick.send_nowait(_TURNED_AWAY)
         close_now(quick)
+
+
+def plain_refusal(error: BadRequest) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """For applications that have no errors of their own form."""
+    return [], msgspec.json.encode({"error": {"message": str(error), "code": error.code}})
 
 
 def _address(stream: trio.abc.Stream) -> tuple[str, int] | None:

@@ -13,13 +13,11 @@ keeps the application waiting, so it stops reading from the vendor, and TCP does
 from __future__ import annotations
 
 import math
-import os
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
-import msgspec
 import structlog
 import trio
 
@@ -28,7 +26,7 @@ from .pace import Pace
 from .quick_socket import QuickStream
 from .quick_tls import QuickTLS
 from .server_cycle import FAREWELL, STATUS_LINES, ClientDisconnected, Cycle
-from .server_parser import BadRequest, RequestHead, RequestParser
+from .server_parser import BadRequest, RequestHead, RequestParser, path_of
 
 if TYPE_CHECKING:
     from .server import Server
@@ -360,34 +358,37 @@ class ServerConnection:
         self._cut_short = True
         try:
             await server.app(self._asgi(head), cycle.receive, cycle.send)
-        except (ClientDisconnected, BadRequest) as error:
-            if isinstance(error, BadRequest) and not cycle.sent_head:
-                raise
+        except ClientDisconnected:
             return False
         except Exception as error:
+            if cycle.refusal is not None and not cycle.sent_head:
+                raise cycle.refusal from None
             log.error("application failed", path=head.target.decode("latin-1"), exc_info=error)
             if not cycle.sent_head:
-                raise BadRequest(500, "internal_error", "internal error") from error
+                failure = BadRequest(500, "internal_error", "internal error")
+                raise failure.about(head.target, head.headers) from error
             return False
         finally:
             self._cut_short = not cycle.complete
             server.in_flight -= 1
             if cycle.complete or not self._app_scope.cancel_called:
                 self._cycle = None
+        if cycle.refusal is not None:
+            if not cycle.sent_head:
+                raise cycle.refusal
+            return False
         return cycle.complete and cycle.keep_alive and not self._gone
 
     async def _say_farewell(self, cycle: Cycle) -> None:
         """The application was cancelled because the server is stopping: tell the client."""
         if not cycle.sent_head:
-            raise BadRequest(503, "server_draining", "the server is stopping; send the request again")
+            message = "the server is stopping; send the request again"
+            raise BadRequest(503, "server_draining", message).about(cycle.head.target, cycle.head.headers)
         if cycle.farewell is not None and not self._gone and not self._torn:
             await cycle.send({"type": "http.response.body", "body": cycle.farewell(), "more_body": False})
 
     def _asgi(self, head: RequestHead) -> dict[str, Any]:
-        target = head.target
-        if target[:1] != b"/" and b"://" in target:
-            target = b"/" + target.partition(b"://")[2].partition(b"/")[2]
-        path, _, query = target.partition(b"?")
+        path, query = path_of(head.target)
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -422,16 +423,12 @@ class ServerConnection:
 
     async def _refuse(self, error: BadRequest) -> None:
         """Answer an error of the transport, and end the connection."""
-        kind = "api_error" if error.status >= 500 else "invalid_request_error"
-        body = msgspec.json.encode(
-            {"error": {"message": str(error), "type": kind, "param": None, "code": error.code}}
-        )
+        named, body = self.server.refusal(error)
         line = STATUS_LINES.get(error.status, b"HTTP/1.1 400 Bad Request\r\n")
-        # No application has named this request, so the server does.
-        name = os.urandom(12).hex().encode()
-        head = (
-            b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\nx-request-id: req_%b\r\n%b"
-            % (len(body), name, b"retry-after: 1\r\n" if error.status == 503 else b"")
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n%b%b" % (
+            len(body),
+            b"".join([b"%b: %b\r\n" % field for field in named]),
+            b"retry-after: 1\r\n" if error.status == 503 else b"",
         )
         self._gone = self._gone and not self.parser.buffered
         try:

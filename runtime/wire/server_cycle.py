@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from .server_parser import RequestHead
+from .server_parser import BadRequest, RequestHead
 
 if TYPE_CHECKING:
     from .server_connection import ServerConnection
@@ -45,6 +45,8 @@ class Cycle:
         self.keep_alive = head.keep_alive
         self.farewell: Callable[[], bytes] | None = None
         """What makes the last piece of this answer if the server has to end it early."""
+        self.refusal: BadRequest | None = None
+        """What is wrong with the body. The application is told that the client has left, and the server answers."""
         self._chunked = False
         self._bodiless = head.method == "HEAD"
         self._continue = head.expects_continue
@@ -60,7 +62,10 @@ class Cycle:
             self._continue = False
             if not connection.parser.buffered and not self.sent_head:
                 await connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        piece = await connection.next_body()
+        try:
+            piece = await connection.next_body()
+        except BadRequest as error:
+            self.refusal, piece = error.about(self.head.target, self.head.headers), None
         if piece is None:
             return {"type": "http.disconnect"}
         self._body_ended = connection.parser.body_done

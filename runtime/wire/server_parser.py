@@ -14,7 +14,7 @@ Pipelined requests wait in the buffer until the one before them is done.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, Self
 
 from msgspec import Struct
 
@@ -40,12 +40,22 @@ _TRAILERS: Final = 8192
 
 
 class BadRequest(Exception):
-    """The bytes are no request that will be served. `status` and `code` say why; the connection ends with it."""
+    """The bytes are no request that will be served. `status` and `code` say why; the connection ends with it.
+
+    `path` and `headers` (names in lower case) are the request's, as far as they could be made out.
+    """
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.path = ""
+        self.headers: list[tuple[bytes, bytes]] = []
+
+    def about(self, target: bytes, headers: list[tuple[bytes, bytes]]) -> Self:
+        """Note which request it was that will not be served."""
+        self.path, self.headers = path_of(target)[0].decode("latin-1"), headers
+        return self
 
 
 class RequestHead(Struct, frozen=True, gc=False):
@@ -116,7 +126,10 @@ class RequestParser:
         raw = bytes(buffer[: end + 2])
         del buffer[: end + 4]
         self._searched = 0
-        head = self._parse(raw)
+        try:
+            head = self._parse(raw)
+        except BadRequest as error:
+            raise error.about(*_gist(raw)) from None
         self._left, self._chunk_left, self._received, self._framing = head.length, 0, 0, 0
         self._chunk_ended = False
         self._done = head.length == 0
@@ -290,6 +303,24 @@ class RequestParser:
         piece = bytes(buffer[:most])
         del buffer[:most]
         return piece
+
+
+def path_of(target: bytes) -> tuple[bytes, bytes]:
+    """The path and the query of a request's target."""
+    if target[:1] != b"/" and b"://" in target:
+        target = b"/" + target.partition(b"://")[2].partition(b"/")[2]
+    path, _, query = target.partition(b"?")
+    return path, query
+
+
+def _gist(raw: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    """The target and the headers of a head that is not valid, read as well as it goes."""
+    line, *rest = raw.split(b"\r\n")
+    words = line.split(b" ")
+    pairs = [each.partition(b":") for each in rest if b":" in each]
+    return words[1] if len(words) > 1 else b"", [
+        (name.lower(), value.strip(b" \t")) for name, _, value in pairs
+    ]
 
 
 def _plausible(buffer: bytearray, start: int) -> bool:

@@ -26,6 +26,7 @@ TAXONOMY = """
     no_model         never yes  -  d  0  h
     quota_exhausted  never yes  -  a  0  h
     rate_limited     hint  yes  -  d  0  v
+    concurrency_limited hint yes - d  0  v
     daily_limit      never yes  -  d  0  v
     ramp_limited     hint  yes  -  d  0  v
     overloaded       1     yes  F  d  0  v
@@ -73,7 +74,7 @@ def test_what_follows_from_a_class_is_what_the_taxonomy_says(row: list[str]) -> 
 def test_the_limiter_gives_way_where_the_vendor_had_too_much() -> None:
     limits = {kind: row.limit for kind, row in CONSEQUENCES.items()}
     fewer = {kind.value for kind, limit in limits.items() if limit.concurrency == 0.9}
-    assert fewer == {"overloaded", "ttft_timeout", "stalled", "slow_drip"}
+    assert fewer == {"concurrency_limited", "overloaded", "ttft_timeout", "stalled", "slow_drip"}
     assert {kind.value for kind, limit in limits.items() if limit.rate == 0.7} == {"rate_limited"}
     assert {kind.value for kind, limit in limits.items() if limit.growth == 0.5} == {"ramp_limited"}
     assert {kind.value for kind, limit in limits.items() if limit.refunds} == {"not_processed"}
@@ -87,6 +88,7 @@ def test_the_limiter_gives_way_where_the_vendor_had_too_much() -> None:
         ("daily_limit", Until.DAY, 900, 21_600),
         ("rate_limited", Until.HINT, 5, 0),
         ("ramp_limited", Until.HINT, 5, 0),
+        ("concurrency_limited", Until.HINT, 0, 0),
         ("server_error", Until.OPEN, 0, 0),
     ],
 )

@@ -458,6 +458,8 @@ def test_a_vendor_that_refuses_and_names_no_limit_is_felt_out() -> None:
     limits = gauge()
     for tenth in range(100):
         limits.settle(ONE, None, (), tenth / 10)
+    limits.throttled(10, often=False)
+    assert "send_rate" not in limits.statistics(10).buckets, "one refusal may be chance"
     limits.throttled(10)
     assert limits.statistics(10).buckets["send_rate"].rate == pytest.approx(7, rel=0.05)
     assert reserve(limits, ONE, 10) is None
@@ -506,47 +508,58 @@ def test_a_configured_ramp_holds_from_the_start() -> None:
 
 def test_no_more_calls_are_open_than_allowed() -> None:
     limits = gauge(concurrent=2)
-    assert [limits.acquire() for _ in range(3)] == [True, True, False]
-    assert limits.full
+    assert [limits.acquire(0) for _ in range(3)] == [True, True, False]
+    assert limits.full(0)
     limits.release()
-    assert not limits.full
+    assert not limits.full(0)
     assert limits.in_flight == 1
 
 
 def test_without_a_number_calls_are_only_counted_and_no_overload_changes_that_unless_it_may_learn() -> None:
     limits = gauge()
-    assert all(limits.acquire() for _ in range(1000))
-    limits.on_loss(0)
+    assert all(limits.acquire(0) for _ in range(1000))
+    refuse(limits, 100)
     assert limits.most_at_once == math.inf
 
 
-def test_a_limit_that_learns_begins_with_the_calls_open_at_the_first_overload() -> None:
+def refuse(limits: Gauge, calls: int, now: float = 0.0) -> None:
+    """So many more calls, one after the other, that the vendor says are too many."""
+    for _ in range(calls):
+        if limits.acquire(now):
+            limits.on_loss(limits.begun, now, named=True)
+            limits.release()
+
+
+def test_a_limit_that_learns_is_what_the_vendor_held_on_to_and_rises_with_what_it_takes() -> None:
     limits = gauge(adaptive=True)
-    assert all(limits.acquire() for _ in range(100))
-    limits.on_loss(0)
-    assert limits.most_at_once == pytest.approx(90)
-    assert limits.full
-    for _ in range(50):
+    assert all(limits.acquire(0) for _ in range(30))
+    refuse(limits, 1)
+    assert limits.most_at_once == math.inf, "one refusal is no limit"
+    refuse(limits, 2)
+    assert limits.most_at_once == 27, "nine tenths at most"
+    assert limits.full(0.5)
+    for _ in range(4):
         limits.release()
-    assert limits.in_flight == 50
-    for _ in range(90):
-        limits.on_success(10)
-    assert limits.most_at_once == pytest.approx(91, rel=0.01)
+    assert limits.acquire(1)
+    assert limits.acquire(1)
+    limits.on_taken(limits.begun, 1)
+    assert limits.most_at_once > 28
 
 
 def test_a_limit_that_learns_never_rises_above_what_was_configured() -> None:
     limits = gauge(adaptive=True, concurrent=10)
-    assert all(limits.acquire() for _ in range(10))
-    limits.on_loss(0)
-    assert limits.most_at_once == 9
-    for second in range(500):
-        limits.on_success(10.0 + second)
-    assert limits.most_at_once == 10
+    assert all(limits.acquire(0) for _ in range(8))
+    refuse(limits, 5)
+    assert limits.most_at_once == 8
+    for second in range(1, 30):
+        while limits.acquire(second):
+            limits.on_taken(limits.begun, second)
+    assert limits.most_at_once == limits.in_flight == 10
 
 
 def test_a_slot_given_back_twice_is_a_mistake_and_said_to_be_one() -> None:
     limits = gauge()
-    assert limits.acquire()
+    assert limits.acquire(0)
     limits.release()
     with pytest.raises(RuntimeError, match="not taken"):
         limits.release()
@@ -562,12 +575,13 @@ def test_a_slot_given_back_twice_is_a_mistake_and_said_to_be_one() -> None:
         lambda limits: setattr(limits, "closed_until", math.inf),
         lambda limits: setattr(limits, "in_flight", -1),
         lambda limits: setattr(limits.day, "until", math.inf),
-        lambda limits: setattr(limits._slots, "limit", math.nan),
+        lambda limits: setattr(limits._slots, "known", math.nan),
         lambda limits: setattr(limits._slots, "in_flight", 7),
         lambda limits: setattr(limits._limits["tokens"].bucket, "tat", math.nan),
         lambda limits: setattr(limits._limits["requests"].bucket, "rate", 0.0),
         lambda limits: setattr(limits._ramp, "_complained_at", math.nan),
         lambda limits: setattr(limits._send_rate, "_crest", math.inf),
+        lambda limits: setattr(limits._refusals, "level", math.nan),
         lambda limits: limits.quarantines[FaultClass.AUTH].__setattr__("until", math.nan),
     ],
 )
@@ -575,7 +589,7 @@ def test_a_gauge_that_cannot_have_come_about_is_found_and_started_from_what_is_s
     limits = gauge(requests_per_minute=60, tokens_per_minute=600, concurrent=10, adaptive=True)
     set_aside(limits, FaultClass.AUTH, 0)
     limits.close_for_day(5000, 0)
-    assert limits.acquire()
+    assert limits.acquire(0)
     assert limits.audit(1)
     damage(limits)
     assert not limits.audit(1)
@@ -602,7 +616,7 @@ def test_a_gauge_without_limits_is_sound_and_stays_without() -> None:
 def test_statistics_show_why_it_is_closed_and_what_is_left() -> None:
     limits = gauge(requests_per_minute=60, concurrent=5)
     limits.close(10, Cause.COOLING)
-    assert limits.acquire()
+    assert limits.acquire(0)
     shown = limits.statistics(1)
     assert (shown.closed_until, shown.cause, shown.in_flight, shown.most_at_once) == (10, Cause.COOLING, 1, 5)
     assert list(shown.buckets) == ["requests"]

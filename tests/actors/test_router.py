@@ -12,6 +12,8 @@ from llm_dispatcher.actors.mailbox import Departed, Forward, Mailbox, Park
 from llm_dispatcher.actors.messages import (
     Cause,
     Declined,
+    Load,
+    Loads,
     NoLease,
     Ranking,
     Rankings,
@@ -103,6 +105,23 @@ def test_what_cannot_serve_the_request_is_not_asked() -> None:
 def test_what_failed_is_left_out_or_asked_last() -> None:
     assert plan(router().handle(route(tried=("a/m",)), 0.0)) == ("b/m",)
     assert plan(router().handle(route(tried=("a/m",), again="a/m"), 0.0)) == ("b/m", "a/m")
+
+
+def test_a_deployment_that_takes_no_traffic_comes_last_until_it_is_told_to_be_well_again() -> None:
+    one = router()
+    one.handle(Loads("a", {"a/m": Load(weight=0.0)}), 0.0)
+    assert plan(one.handle(route(), 0.0)) == ("b/m", "a/m")
+    one.handle(Loads("a", {"a/m": Load(weight=1.0)}), 0.0)
+    assert plan(one.handle(route(), 0.0)) == ("a/m", "b/m")
+
+
+def test_new_rankings_are_gone_by_at_once() -> None:
+    several = tuple([candidate(f"a/{number}") for number in range(6)])
+    table = RoutingTable({"m": Selection(several, "best")}, {})
+    one = Router(table, RouterState(2, POLICIES), Mailbox[Any]("router"), VENDORS, rng=random.Random(1))
+    assert plan(one.handle(route(), 0.0))[0] == "a/0"
+    one.handle(Rankings({"a/0": Ranking(failures=0.5)}), 0.0)
+    assert plan(one.handle(route(), 0.0))[0] == "a/1"
 
 
 def test_a_declined_request_goes_to_the_next_and_then_waits_for_the_soonest() -> None:

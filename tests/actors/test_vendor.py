@@ -93,6 +93,44 @@ def test_a_rate_limit_cools_the_deployment_down_and_a_shorter_hint_does_not_shor
     house.lease("v/b")
 
 
+def test_refusals_without_a_hint_close_nothing_until_they_are_more_than_chance() -> None:
+    house = VendorHouse()
+    for _ in range(4):
+        house.settle(house.lease(), FaultClass.RATE_LIMITED, status=429)
+    house.settle(house.lease(), FaultClass.RATE_LIMITED, status=429)
+    assert house.refusal() == Refused("v/a", Cause.COOLING, 5.0)
+    house.lease("v/b")
+
+
+def test_a_refusal_that_says_that_too_many_are_open_lowers_their_number_and_closes_nothing() -> None:
+    house = VendorHouse(LimitSpec(adaptive=True))
+    held = [house.lease() for _ in range(8)]
+    for _ in range(3):
+        house.settle(house.lease(), FaultClass.CONCURRENCY_LIMITED, status=429)
+    assert house.refusal() == Refused("v/a", Cause.FULL, 0.0)
+    house.settle(held[0])
+    house.lease()
+
+
+def test_a_complaint_of_growth_is_taken_to_where_its_floor_was_written() -> None:
+    house = VendorHouse(account=LimitSpec(ramp_floor=6000))
+    house.settle(house.lease(), FaultClass.RAMP_LIMITED, status=429)
+    deployment = house.state.deployments["v/a"]
+    assert list(deployment.own.statistics(0).buckets) == []
+    assert deployment.account.statistics(0).buckets["ramp"].rate == 50, "half of the floor, per second"
+    own = VendorHouse(LimitSpec(ramp_floor=6000), account=LimitSpec(ramp_floor=9000))
+    own.settle(own.lease(), FaultClass.RAMP_LIMITED, status=429)
+    rates = [each.statistics(0).buckets["ramp"].rate for each in own.state.deployments["v/a"].gauges]
+    assert rates == [150, 50]
+
+
+def test_while_a_circuit_is_open_overloads_say_nothing_of_how_many_calls_there_may_be() -> None:
+    house = VendorHouse(LimitSpec(adaptive=True), consecutive=2)
+    for lease in [house.lease() for _ in range(50)]:
+        house.settle(lease, FaultClass.OVERLOADED, status=529)
+    assert house.state.deployments["v/a"].own.most_at_once == math.inf
+
+
 def test_an_overloaded_vendor_is_left_alone_for_as_long_as_it_asks() -> None:
     house = VendorHouse()
     house.settle(house.lease(), FaultClass.OVERLOADED, status=529, retry_at=20.0)

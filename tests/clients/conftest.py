@@ -62,6 +62,17 @@ simulate = { first_token = "5ms", tokens_per_second = 5000.0, seed = 1 }
 models = [{ name = "shared" }]
 
 [[vendors]]
+name = "vectors"
+simulate = { first_token = "5ms", seed = 1 }
+options = { embeddings = { most_inputs = 3 } }
+models = [{ name = "embedder", operations = ["embeddings"], price = { input = "1" } }]
+
+[[vendors]]
+name = "base"
+simulate = { first_token = "5ms", tokens_per_second = 5000.0, seed = 1 }
+models = [{ name = "writer", operations = ["completions"] }]
+
+[[vendors]]
 name = "nowhere"
 base_url = "http://127.0.0.1:9/v1"
 api_key = "sk-test"

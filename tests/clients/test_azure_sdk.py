@@ -48,6 +48,11 @@ def test_a_stream_adds_up(client: openai.AzureOpenAI) -> None:
     assert "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
 
 
+def test_texts_are_embedded_and_gone_on_with(client: openai.AzureOpenAI) -> None:
+    assert len(client.embeddings.create(model="embedder", input=["one", "two"]).data) == 2
+    assert client.completions.create(model="writer", prompt="Once").choices[0].text
+
+
 def test_responses_and_models_are_there_too(client: openai.AzureOpenAI) -> None:
     assert client.responses.create(model="talker", input="Hello").output_text
     assert "talker" in {model.id for model in client.models.list()}

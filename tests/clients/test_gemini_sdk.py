@@ -188,6 +188,19 @@ def test_a_chat_remembers_its_turns(client: genai.Client, streamed: bool) -> Non
     assert roles == ["user", "model"] * 2
 
 
+def test_texts_are_embedded(daemon: Daemon, client: genai.Client) -> None:
+    config = types.EmbedContentConfig(output_dimensionality=16)
+    found = client.models.embed_content(model="embedder", contents=["one", "two"], config=config)
+    assert [len(each.values or ()) for each in found.embeddings or ()] == [16, 16]
+    vertex = genai.Client(vertexai=True, api_key="unused", http_options={"base_url": address(daemon)})
+    alone = vertex.models.embed_content(model="embedder", contents="one").embeddings
+    assert alone is not None
+    assert [bool(each.values) for each in alone] == [True]
+    vertex.close()
+    with pytest.raises(errors.ClientError, match="embed"):
+        client.models.embed_content(model="talker", contents="one")
+
+
 def test_tokens_are_estimated(client: genai.Client) -> None:
     short = client.models.count_tokens(model="talker", contents="Hello there").total_tokens or 0
     long = client.models.count_tokens(model="talker", contents="word " * 1000).total_tokens or 0
@@ -293,7 +306,7 @@ def test_without_alt_sse_a_stream_is_a_json_array(daemon: Daemon, version: str) 
 
 def test_what_is_not_there_is_refused_in_googles_envelope(daemon: Daemon) -> None:
     for method, path in (
-        ("POST", "v1beta/models/talker:predict"),
+        ("POST", "v1beta/models/talker:batchPredict"),
         ("POST", "v1beta/models/talker"),
         ("POST", "v1/models/talker:batchGenerateContent"),
         ("GET", "v1beta/files"),

@@ -22,14 +22,16 @@ from tests.fakes.replaying import ReplayingVendor
 
 from . import (
     ROOT,
-    Expected,
     Recording,
     folder,
     oracle_chat_completions,
     oracle_cohere,
+    oracle_completions,
     oracle_converse,
+    oracle_embeddings,
     oracle_generate_content,
     oracle_messages,
+    oracle_ollama,
     oracle_responses,
 )
 from .compare import found_in
@@ -44,7 +46,8 @@ FOLDERS: dict[str, tuple[str, ModuleType]] = {
     "anthropic-messages": ("anthropic", oracle_messages),
     "gemini-generate": ("google", oracle_generate_content),
     "gemini-chat": ("gemini-openai", oracle_chat_completions),
-    "vertex-generate": ("google", oracle_generate_content),
+    "vertex-generate": ("vertex", oracle_generate_content),
+    "vertex-messages": ("vertex-anthropic", oracle_messages),
     "cohere-chat": ("cohere", oracle_cohere),
     "bedrock-converse": ("bedrock", oracle_converse),
     "groq-chat": ("groq", oracle_chat_completions),
@@ -60,6 +63,7 @@ FOLDERS: dict[str, tuple[str, ModuleType]] = {
     "huggingface-chat": ("huggingface", oracle_chat_completions),
     "vercel-gateway-chat": ("vercel", oracle_chat_completions),
     "ollama-chat": ("ollama", oracle_chat_completions),
+    "ollama-native": ("ollama-native", oracle_ollama),
     "llamacpp-chat": ("llamacpp", oracle_chat_completions),
     "openai-responses": ("openai-responses", oracle_responses),
     "azure-openai-responses": ("azure-responses", oracle_responses),
@@ -68,13 +72,26 @@ FOLDERS: dict[str, tuple[str, ModuleType]] = {
     "openrouter-responses": ("openai-responses", oracle_responses),
     "xai-responses": ("openai-responses", oracle_responses),
     "llamacpp-responses": ("openai-responses", oracle_responses),
+    "openai-embeddings": ("openai", oracle_embeddings),
+    "azure-openai-embeddings": ("azure", oracle_embeddings),
+    "azure-ai-embeddings": ("azure-ai", oracle_embeddings),
+    "gemini-embeddings": ("google", oracle_embeddings),
+    "vertex-embeddings": ("google", oracle_embeddings),
+    "cohere-embeddings": ("cohere", oracle_embeddings),
+    "mistral-embeddings": ("mistral", oracle_embeddings),
+    "openrouter-embeddings": ("openrouter", oracle_embeddings),
+    "llamacpp-embeddings": ("llamacpp", oracle_embeddings),
+    "openai-completions": ("openai", oracle_completions),
+    "together-completions": ("together", oracle_completions),
 }
-"""Folder -> the vendor of the catalogue, or the dialect, that it is dispatched through, and the oracle of its format."""
+"""Folder -> the vendor of the catalogue, or the dialect, that it is dispatched through, and the oracle of its format. An oracle
+of another operation than chat says besides how its model is configured, how the dispatcher is asked, and what it found."""
 
 _DIALECTS = frozenset({"openai-responses", "azure-responses"})
 
-_OTHER_DOORS = ("/api/chat",)
-"""Ends of addresses whose format no dialect speaks: Ollama's own interface, beside its OpenAI-compatible one."""
+_TWO_DOORS = {"ollama-chat": ("ollama-chat", False), "ollama-native": ("ollama-chat", True)}
+"""Ollama has an interface of its own beside the OpenAI-compatible one, and the recordings of both are in one folder."""
+_OWN_DOOR = "/api/chat"
 
 _HELLO = [Message("user", "hello")]
 
@@ -95,8 +112,12 @@ def kind_of(recording: Recording) -> str:
 
 
 def spoken(name: str) -> tuple[Recording, ...]:
-    """The recordings of one folder, without those of an interface that is not spoken."""
-    return tuple(each for each in folder(name) if not each.url.endswith(_OTHER_DOORS))
+    """The recordings of one folder, those of another of the vendor's interfaces left out."""
+    if name in _TWO_DOORS:
+        place, own = _TWO_DOORS[name]
+        return tuple(each for each in folder(place) if each.url.endswith(_OWN_DOOR) is own)
+    is_spoken = getattr(FOLDERS[name][1], "is_spoken", lambda _: True)
+    return tuple(each for each in folder(name) if is_spoken(each))
 
 
 async def replay(name: str) -> Result:
@@ -107,7 +128,7 @@ async def replay(name: str) -> Result:
     vendor = ReplayingVendor(recordings)
     async with trio.open_nursery() as nursery:
         port = await nursery.start(vendor.run)
-        settings = _configuration(known, len(recordings), port)
+        settings = _configuration(known, [_model(oracle, each) for each in recordings], port)
         places = trio.CapacityLimiter(16)
         async with Dispatcher.open(settings) as dispatcher, trio.open_nursery() as callers:
 
@@ -126,39 +147,48 @@ async def replay(name: str) -> Result:
     return result
 
 
-def _configuration(known: str, count: int, port: int) -> dict[str, Any]:
+def _model(oracle: ModuleType, recording: Recording) -> dict[str, Any]:
+    of: Callable[[Recording], dict[str, Any]] = getattr(oracle, "model", lambda _: {})
+    return {"name": "m", **of(recording)}
+
+
+def _configuration(known: str, models: list[dict[str, Any]], port: int) -> dict[str, Any]:
     vendors = [
         {
             "name": f"v{number}",
             "dialect" if known in _DIALECTS else "catalogue": known,
             "base_url": f"http://127.0.0.1:{port}/{number}",
             "api_key": "key",
-            "models": [{"name": "m"}],
+            "models": [model],
         }
-        for number in range(count)
+        for number, model in enumerate(models)
     ]
     return {"vendors": vendors, "retry": {"attempts": 1}}
 
 
 async def _judge(dispatcher: Dispatcher, number: int, recording: Recording, oracle: ModuleType) -> str | None:
     """None if the dispatcher made of the recording what its oracle says, else what is wrong."""
-    request = Request(model=f"v{number}/m", messages=_HELLO, timeout=30)
-    ask: Callable[..., Any] = _streamed if recording.stream else _plain
+    ask: Callable[..., Any] = getattr(oracle, "ask", _chat)
     try:
-        completion = await ask(dispatcher, request)
+        answer = await ask(dispatcher, f"v{number}/m", recording)
     except DispatchError as error:
         kind = oracle.expected_fault(recording) if recording.refused else judged().get(recording.name)
         if kind is not None:
             return None if error.kind is kind else f"class {error.kind.value}, not {kind.value}: {error}"
-        want: Expected = oracle.expected(recording)
+        want: Any = oracle.expected(recording)
         return f"failed: {error}" if want.complete else None
     if recording.refused:
         return "a refusal was taken for an answer"
     want = oracle.expected(recording)
     if not want.complete:
         return "a stream that its vendor did not end was reported complete"
-    found = found_in(completion, want)
+    found = getattr(oracle, "found_in", found_in)(answer, want)
     return None if found == want else f"found {found}, not {want}"
+
+
+async def _chat(dispatcher: Dispatcher, model: str, recording: Recording) -> Any:
+    request = Request(model=model, messages=_HELLO, timeout=30)
+    return await (_streamed if recording.stream else _plain)(dispatcher, request)
 
 
 async def _plain(dispatcher: Dispatcher, request: Request) -> Any:

@@ -252,6 +252,23 @@ def _frames(case: bytes, rng: Random, seeds: Sequence[bytes]) -> bytes:
     return b"".join(framed(headers, payload) for headers, payload in messages)
 
 
+def _json_lines(case: bytes, rng: Random, seeds: Sequence[bytes]) -> bytes:
+    """Spoil the objects of a stream of lines: their JSON, their order, their number."""
+    lines = [line for line in case.split(b"\n") if line]
+    for _ in range(rng.randint(1, 3)):
+        if not lines:
+            break
+        at = rng.randrange(len(lines))
+        action = rng.randrange(5)
+        if action == 0:
+            del lines[at]
+        elif action == 1:
+            lines.insert(rng.randint(0, len(lines)), lines[at])
+        else:
+            lines[at] = _json(lines[at], rng, seeds)
+    return rng.choice((b"\n", b"\n", b"\r\n", b"\n\n")).join(lines) + rng.choice((b"\n", b""))
+
+
 _NASTY_HEADERS: Final = (
     b"content-length: 0", b"content-length: 3, 3", b"content-length: -1", b"content-length: " + b"9" * 30,
     b"transfer-encoding: chunked", b"transfer-encoding: gzip", b"expect: 100-continue", b"connection: close, x",
@@ -335,5 +352,6 @@ _STRUCTURED: Final[dict[str, Callable[[bytes, Random, Sequence[bytes]], bytes]]]
     "http": _http,
     "file": _yaml,
     "frames": _frames,
+    "lines": _json_lines,
 }
 """What a target's `kind` stands for; a kind that is not here is bytes and nothing more."""

@@ -220,6 +220,19 @@ _CONVERSE_STREAM: Final = (
     ),
 )
 
+_OLLAMA_CALL: Final = {"function": {"index": 0, "name": "f", "arguments": {"x": 1}}}
+_OLLAMA_END: Final = {"done": True, "done_reason": "stop", "prompt_eval_count": 3, "eval_count": 4}
+
+
+def _ollama(**message: Any) -> dict[str, Any]:
+    at = "2026-05-04T22:48:51.925773Z"
+    return {"model": "m", "created_at": at, "message": {"role": "assistant", **message}, "done": False}
+
+
+def _lines(*objects: Any) -> bytes:
+    return b"".join(json.dumps(each).encode() + b"\n" for each in objects)
+
+
 _STREAMS: Final[dict[str, list[bytes]]] = {
     "chat_completions": [_CHAT_STREAM, sse(_ERROR), sse(_chunk({"content": "x"}, error=_ERROR["error"]))],
     "messages": [_MESSAGES_STREAM, sse({"type": "error", **_ERROR}, named=True)],
@@ -240,6 +253,27 @@ _STREAMS: Final[dict[str, list[bytes]]] = {
         b"".join(event(kind, payload) for kind, payload in _CONVERSE_STREAM[:4])
         + exception("throttlingException", {"message": "slow down"}),
         exception("internalServerException", {}),
+    ],
+    "ollama_chat": [
+        _lines(
+            _ollama(content="", thinking="hm"),
+            {**_ollama(content="y"), "logprobs": [{"token": "y", "logprob": 0}]},
+            _ollama(content="", tool_calls=[_OLLAMA_CALL]),
+            {**_ollama(content=""), **_OLLAMA_END},
+        ),
+        _lines(_ollama(content="y"), {"error": "an error was encountered"}),
+        _lines({**_ollama(content="whole"), **_OLLAMA_END})[:-1],
+    ],
+    "program_lines": [
+        _lines(
+            {"thinking": "hm"},
+            {"text": "yes"},
+            {"tool_call": {"name": "f", "arguments": {"x": 1}}},
+            {"usage": {"input_tokens": 3, "output_tokens": 4}},
+            {"done": True, "finish": "stop"},
+        ),
+        _lines({"text": "y"}, {"error": {"message": "no", "type": "rate_limit_error"}}),
+        b"plain\n\ntext\r\n",
     ],
 }
 
@@ -327,6 +361,11 @@ _WHOLES: Final[dict[str, list[Any]]] = {
         },
         {"message": "Too many requests"},
     ],
+    "ollama_chat": [
+        {**_ollama(content="yes", thinking="hm", tool_calls=[_OLLAMA_CALL, {"id": "a"}]), **_OLLAMA_END},
+        {"error": "model 'm' not found"},
+    ],
+    "program_lines": [{"text": "yes", "done": True}, {"error": "no"}],
 }
 
 # --- refusals: a status, headers, and a body -----------------------------------------------------------

@@ -39,6 +39,11 @@ from llm_dispatcher.runtime.dialects import (
 from llm_dispatcher.runtime.dialects.base import InvalidBody
 from llm_dispatcher.runtime.dialects.formats.chat_completions import reply as replies
 from llm_dispatcher.runtime.dialects.formats.chat_completions.stream import Writer
+from llm_dispatcher.runtime.dialects.formats.embed_content.reading import (
+    read_batch,
+    read_predict,
+    read_single,
+)
 from llm_dispatcher.runtime.dialects.formats.generate_content import FORMAT as GOOGLES
 from llm_dispatcher.runtime.dialects.formats.generate_content import reply as googles
 from llm_dispatcher.runtime.dialects.formats.generate_content.reading import read_body, read_count
@@ -49,6 +54,7 @@ from llm_dispatcher.runtime.dialects.formats.messages.writer import Writer as Me
 from llm_dispatcher.runtime.dialects.hints import LONGEST
 from llm_dispatcher.runtime.dialects.untrusted import read_json
 from llm_dispatcher.runtime.estimate import facts_of
+from llm_dispatcher.runtime.vectors import Embed
 
 from . import seeds
 from .guard import held
@@ -57,8 +63,14 @@ from .targets_wire import same_for_every_cut
 
 __all__ = ["OPTIONS", "client_readers", "dialects", "targets"]
 
-OPTIONS: Final[dict[str, list[dict[str, Any]]]] = {"openai": [{}, {"done_marker": False}]}
+OPTIONS: Final[dict[str, list[dict[str, Any]]]] = {
+    "openai": [{}, {"done_marker": False}],
+    "program": [{}, {"output": "text"}],
+}
 """Dialects of which more than the plain form is worth fuzzing, or that need options to be made at all."""
+
+_OTHER_OPERATIONS: Final = frozenset({"completions", "embeddings"})
+"""Formats of `targets_operations`."""
 
 _MOST_TOKENS: Final = 10**15
 """More tokens than any answer has: what is larger would be garbage that breaks the accounts' arithmetic."""
@@ -79,8 +91,10 @@ def dialects() -> Iterator[tuple[str, Dialect]]:
 
 
 def client_readers() -> Iterator[tuple[str, Callable[[bytes], Request], type[Exception]]]:
-    """Every format that can be read from a client: its name, the reader, and the exception that refuses."""
+    """Every format of chats that can be read from a client: its name, the reader, and the exception that refuses."""
     for module in pkgutil.iter_modules(formats.__path__):
+        if module.name in _OTHER_OPERATIONS:
+            continue
         package = f"{formats.__name__}.{module.name}"
         parts = {part.name for part in pkgutil.iter_modules(import_module(package).__path__)}
         for part in ("request", "reading"):
@@ -129,6 +143,14 @@ def targets() -> Iterator[Target]:
             partial(check_client_request, partial(reader, model="m"), InvalidBody, []),
             home="tests/runtime/dialects/test_generate_content_reading.py",
         )
+    for way, embeds in (("single", read_single), ("batch", read_batch), ("predict", read_predict)):
+        yield Target(
+            f"embed_content-client-{way}",
+            "json",
+            lambda: _EMBEDS,
+            partial(check_embed_request, partial(embeds, model="m")),
+            home="tests/runtime/dialects/test_embed_content_reading.py",
+        )
     for spoken, read, refusal in client_readers():
         yield Target(
             f"{spoken}-client",
@@ -139,7 +161,7 @@ def targets() -> Iterator[Target]:
         )
 
 
-_FRAMINGS: Final = {"converse": "frames"}
+_FRAMINGS: Final = {"converse": "frames", "ollama_chat": "lines", "program_lines": "lines"}
 """Formats whose streams are not server-sent events."""
 
 _HOMES: Final = {
@@ -147,6 +169,8 @@ _HOMES: Final = {
     "generate_content": "generate_content_answers",
     "cohere_chat": "cohere_answers",
     "converse": "bedrock",
+    "ollama_chat": "ollama",
+    "program_lines": "program",
 }
 
 
@@ -287,6 +311,25 @@ def check_fault(dialect: Dialect, case: bytes) -> None:
         headers[name.lower()] = value.strip()
     answer = Answer(max(300, int(status[0])) if status else 400, headers, body, 1_700_000_000.0)
     _sound_fault(dialect.fault(answer))
+
+
+_EMBEDS: Final = [
+    b'{"content":{"parts":[{"text":"a"}]},"taskType":"RETRIEVAL_QUERY","outputDimensionality":8}',
+    b'{"requests":[{"model":"m","content":{"parts":{"text":"a"}}},{"content":{"parts":[{"text":"b"}]}}]}',
+    b'{"instances":[{"content":"a","task_type":"CLUSTERING"}],"parameters":{"autoTruncate":true}}',
+]
+
+
+def check_embed_request(read: Callable[[bytes], Embed], case: bytes) -> None:
+    """A sound request of at least one text, or a refusal."""
+    try:
+        wanted = read(case)
+    except InvalidBody as error:
+        assert str(error)
+        return
+    msgspec.json.encode(wanted)
+    assert wanted.inputs
+    assert all(isinstance(text, str) for text in wanted.inputs)
 
 
 def check_client_request(

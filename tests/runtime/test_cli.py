@@ -41,6 +41,7 @@ COMMANDS = [
     "chat",
     "models",
     "vendors",
+    "features",
     "status",
     "order",
     "faults",
@@ -373,7 +374,7 @@ def test_the_table_that_vendors_prints_can_be_pasted_and_so_can_its_comments(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = catalogue()[name]
-    for variable in (*entry.keys, "AZURE_OPENAI_ENDPOINT", "AZURE_AI_ENDPOINT"):
+    for variable in (*entry.keys, "AZURE_OPENAI_ENDPOINT", "AZURE_AI_ENDPOINT", "GOOGLE_CLOUD_PROJECT"):
         monkeypatch.setenv(variable, "https://a.example.com")
     text = run("vendors", name).stdout
     in_full = re.sub(r"^#(?=[a-z])", "", text, flags=re.MULTILINE)

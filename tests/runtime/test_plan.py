@@ -92,6 +92,18 @@ def test_the_growth_that_a_vendor_advises_counts_for_each_model_unless_one_is_wr
     assert spec_of().deployments[0].limits.ramp_floor is None
 
 
+def test_a_vendor_whose_calls_at_once_are_not_to_be_learned_is_believed_for_its_models_too() -> None:
+    models = [
+        {"name": "m"},
+        {"name": "n", "limits": {"adaptive": True}},
+        {"name": "o", "limits": {"adaptive": False}},
+    ]
+    learns = [each.limits.adaptive for each in spec_of(models=models).deployments]
+    assert learns == [True, True, False]
+    off = spec_of(models=models, limits={"adaptive": False})
+    assert [each.limits.adaptive for each in off.deployments] == [False] * 3
+
+
 def test_a_vendor_of_an_unknown_dialect_counts_the_ordinary_way() -> None:
     (vendor,) = load_mapping({"vendors": [{"name": "a", "simulate": {}, "models": [{"name": "m"}]}]}).vendors
     assert limit_model(vendor) == "default"

@@ -544,7 +544,7 @@ async def test_a_malformed_request_is_refused_with_400(autojump_clock: object, c
 
 
 async def test_other_addresses_and_methods_are_refused(autojump_clock: object) -> None:
-    elsewhere = await vendor().handle_async_request(httpx.Request("POST", "https://s.invalid/v1/embeddings"))
+    elsewhere = await vendor().handle_async_request(httpx.Request("POST", "https://s.invalid/v1/moderations"))
     assert elsewhere.status_code == 404
     got = await vendor().handle_async_request(httpx.Request("GET", URL))
     assert got.status_code == 405

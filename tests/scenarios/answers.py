@@ -6,7 +6,7 @@ from typing import Any
 
 from llm_dispatcher.benchmarks.vendor import Script, Step, When
 
-from .measure import Figures
+from .measure import Figures, memory_watched
 from .outages import HEALTHY, WELL, asked, success
 from .world import hello, world
 
@@ -69,7 +69,11 @@ async def unreadable(streamed: bool, **spoilt: Any) -> Figures:
     """Row 25. What A sends cannot be read."""
     figures = Figures()
     async with world({"a": Script(default=Step(**spoilt)), "b": HEALTHY}) as here:
-        calls = [await here.call(streamed=streamed) for _ in range(5)]
+        await here.call(streamed=streamed)
+        with memory_watched() as memory:
+            calls = [await here.call(streamed=streamed) for _ in range(5)]
+        figures.at_most("memory at most", memory.peak, 1.0, " MiB")
+        figures.at_most("memory kept", memory.kept, 0.2, " MiB")
         figures.exactly("success", success(calls), 1)
         figures.exactly("answered by B", sum([asked(call, "b") for call in calls]), 5)
         classes = {each.fault for call in calls for each in call.attempts if each.vendor == "a"}

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import trio
-from llm_dispatcher.actors.machines.overload import Overload
 from llm_dispatcher.benchmarks.vendor import Delays, ErrorEvent, Script, Step, Stop
-from llm_dispatcher.runtime.overload import LoadMonitor
+from llm_dispatcher.benchmarks.vendor.script import ErrorKind
 from llm_dispatcher.runtime.process import resident_bytes
 
 from .measure import Figures, quantile
 from .outages import WELL
 from .world import World, hello, world
 
-__all__ = ["faulty", "hedge_race", "many_streams", "many_streams_on_sockets"]
+__all__ = ["faulty", "hedge_race", "many_streams", "many_streams_on_sockets", "refused_by_chance"]
 
 
 async def hedge_race(*, streamed: bool) -> Figures:
@@ -65,8 +66,6 @@ async def _hedge_after(here: World, *, streamed: bool) -> float:
 
 
 _SETTINGS: dict[str, Any] = {"policy": "round_robin", "timeouts": {"between_tokens": 10}}
-# The number of calls at once is not learned here: a chance overload among few would keep all others waiting.
-_TABLES: dict[str, Any] = {name: {"model": {"limits": {"adaptive": False}}} for name in "abc"}
 _DEADLINE = 300.0
 
 
@@ -91,8 +90,24 @@ def faulty(tokens: int, between: float, seed: int) -> Script:
 async def many_streams(crowd: int) -> Figures:
     """Row 46. A crowd of streams of a minute each, over three vendors; one attempt in twenty goes wrong."""
     scripts = {name: faulty(12, 5.0, number) for number, name in enumerate("abc")}
-    async with world(scripts, _TABLES, **_SETTINGS) as here:
+    async with world(scripts, **_SETTINGS) as here:
         return await _wave(here, crowd, over=20.0)
+
+
+async def refused_by_chance(kind: ErrorKind, share: float) -> Figures:
+    """A crowd of streams over three vendors, each of which refuses such a share for no reason, and does not say for how long."""
+    refusal = Step(error=kind, chance=share)
+    well = Step(tokens=6, delay=Delays(first_event=0.3, between=5.0))
+    scripts = {name: Script(seed=number, rules=[refusal], default=well) for number, name in enumerate("abc")}
+    figures, crowd = Figures(), 300
+    async with world(scripts, **_SETTINGS) as here:
+        # Ten a second: what is held back for a few seconds is soon a crowd.
+        calls = await here.load(10, crowd / 10, lambda _: hello(timeout=_DEADLINE))
+        figures.at_least("success", sum([call.ok for call in calls]) / crowd, 0.99)
+        figures.at_most("attempts a request", sum([here.attempts(name) for name in "abc"]) / crowd, 1.25)
+        waits = [call.ttft for call in calls if call.ok]
+        figures.at_most("time to the first content, p95", quantile(waits, 0.95), 1.0, " s")
+    return figures
 
 
 async def _wave(here: World, crowd: int, *, over: float) -> Figures:
@@ -129,35 +144,67 @@ def _counted(here: World) -> tuple[int, int]:
     return sum([meter.begun for meter in meters]), sum([meter.total.complete for meter in meters])
 
 
-@asynccontextmanager
-async def _lag_watched(lags: list[float]) -> AsyncIterator[None]:
-    """The event loop's lag goes to `lags`, second by second."""
+class _Steps(trio.abc.Instrument):
+    """How long the single steps of tasks keep the event loop from everything else, in processor time.
 
-    class Noting(LoadMonitor):
-        def observe(self, lag: float, now: float) -> None:
-            lags.append(lag)
-            super().observe(lag, now)
+    By the clock the loop is late for other reasons, too, which say nothing of the house: here the vendors and the callers
+    share its processor, a machine that others use takes it away for longer than any step lasts, and what has piled up
+    meanwhile is then done at once. And the garbage collector (`collecting`) looks through the whole process, with the
+    vendors' books in it.
+    """
 
-    monitor = Noting(Overload(), [], lag_limit=1.0, on_change=lambda _: None)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(monitor.run)
-        yield
-        nursery.cancel_scope.cancel()
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self.collecting = 0.0
+        self.total = 0.0
+        self._begun = self._collects_since = time.thread_time()
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._begun = time.thread_time()
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        seconds = time.thread_time() - self._begun
+        self.total += seconds
+        self.longest = max(self.longest, seconds)
+
+    def collector(self, phase: str, _info: dict[str, int]) -> None:
+        """For `gc.callbacks`."""
+        now = time.thread_time()
+        if phase == "start":
+            self._collects_since = now
+        else:
+            self.collecting = max(self.collecting, now - self._collects_since)
+            self._begun += now - self._collects_since
+
+
+@contextmanager
+def _watched() -> Iterator[_Steps]:
+    steps = _Steps()
+    trio.lowlevel.add_instrument(steps)
+    gc.callbacks.append(steps.collector)
+    try:
+        yield steps
+    finally:
+        gc.callbacks.remove(steps.collector)
+        trio.lowlevel.remove_instrument(steps)
 
 
 async def many_streams_on_sockets(crowd: int, seconds: float) -> Figures:
     """Row 46 at full size: over real sockets and in real time, the vendors in this very process."""
     tokens = round(seconds)
     scripts = {name: faulty(tokens, 1.0, number) for number, name in enumerate("abc")}
-    lags: list[float] = []
-    async with world(scripts, _TABLES, sockets=True, **_SETTINGS) as here, _lag_watched(lags):
-        first = await _wave(here, crowd, over=seconds / 3)
+    async with world(scripts, sockets=True, **_SETTINGS) as here:
+        first = await _wave(here, crowd, over=seconds)
         before = resident_bytes() or 0.0
-        second = await _wave(here, crowd, over=seconds / 3)
+        with _watched() as steps:
+            second = await _wave(here, crowd, over=seconds)
         grown = (resident_bytes() or 0.0) - before
     figures = Figures()
     figures.include(first, "first wave: ")
     figures.include(second, "second wave: ")
     figures.at_most("memory more after the second than after the first", grown / 2**20, 10, " MiB")
-    figures.at_most("lag of the event loop, p99", quantile(lags, 0.99), 0.25, " s")
+    figures.at_most("longest step of a task", steps.longest, 0.02, " s")
+    figures.at_most("longest collection of garbage", steps.collecting, 0.5, " s")
+    events = tokens * len(here.calls)
+    figures.at_most("processor time a token, all three together", steps.total / events * 1e6, 700, " us")
     return figures

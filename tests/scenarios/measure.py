@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import time
+import tracemalloc
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias
@@ -14,7 +16,18 @@ import trio
 from msgspec import Struct
 from trio.testing import MockClock
 
-__all__ = ["Case", "Figure", "Figures", "Outcome", "Row", "quantile", "run"]
+__all__ = [
+    "Case",
+    "Figure",
+    "Figures",
+    "Memory",
+    "Outcome",
+    "Row",
+    "logged",
+    "memory_watched",
+    "quantile",
+    "run",
+]
 
 _LONGEST = 400 * 86_400.0
 """Virtual seconds after which a scenario is taken to hang."""
@@ -157,6 +170,47 @@ def _told(error: BaseException) -> str:
         else f" ({place.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{place.tb_lineno})"
     )
     return f"{type(error).__name__}: {error}{where}"
+
+
+@contextmanager
+def logged() -> Iterator[list[Any]]:
+    """The lines that are logged within, as structlog's dictionaries, of warnings and worse."""
+    lines: list[Any] = []
+
+    def keep(_logger: Any, level: str, event: Any) -> Any:
+        lines.append({**event, "level": level})
+        raise structlog.DropEvent
+
+    before = structlog.get_config()
+    structlog.configure(
+        processors=[keep], wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
+    )
+    try:
+        yield lines
+    finally:
+        structlog.configure(**before)
+
+
+class Memory:
+    """MiB of Python's memory that were taken since the beginning: `peak` at most at once, `kept` at the end."""
+
+    peak = kept = 0.0
+
+
+@contextmanager
+def memory_watched() -> Iterator[Memory]:
+    """Counts what is allocated within, by itself: the process's size would depend on what ran before."""
+    found = Memory()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        yield found
+        _, peak = tracemalloc.get_traced_memory()
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+        found.peak, found.kept = peak / 2**20, kept / 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def quantile(values: Iterable[float], share: float) -> float:

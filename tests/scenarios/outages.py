@@ -10,7 +10,7 @@ import trio.testing
 from llm_dispatcher.actors.machines.breaker import Cause, State
 from llm_dispatcher.benchmarks.vendor import Attempt, ConnectionRule, Delays, Limit, Quota, Script, Step, When
 
-from .measure import Figures, quantile
+from .measure import Figures, logged, quantile
 from .world import Call, World, hello, world
 
 __all__ = [
@@ -255,9 +255,21 @@ async def certificate_expired() -> Figures:
         figures.exactly("answered", call.ok, True)
         figures.exactly("asked of A", asked(call, "a"), 1)
         figures.exactly("class is tls", call.attempts[0].fault == "tls", True)
-    async with world({"a": script}) as here:
-        call = await here.call()
-        figures.exactly("asked of A alone", asked(call, "a"), 1)
+    with logged() as lines:
+        async with world({"a": script}) as here:
+            call = await here.call()
+            figures.exactly("asked of A alone", asked(call, "a"), 1)
+            for _ in range(20):
+                await here.call()
+            await trio.sleep(2)
+    alerts = [line for line in lines if line["event"] == "the operator must act"]
+    told = [(line["level"], line["vendor"], line["fault"]) for line in alerts]
+    figures.exactly("told the operator once, as an error", told == [("error", "a", "tls")], True)
+    figures.exactly(
+        "with TLS's own reason", "certificate" in "".join([line["reason"] for line in alerts]), True
+    )
+    circuits = [line["who"] for line in lines if line["event"] == "circuit"]
+    figures.at_least("and of the open circuit of its address", circuits.count("a"), 1)
     return figures
 
 

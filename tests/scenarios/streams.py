@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import trio
 from llm_dispatcher.benchmarks.vendor import Delays, ErrorEvent, Script, Step, Stop
-from llm_dispatcher.runtime.process import resident_bytes
 
 from .front import front_door
-from .measure import Figures
+from .measure import Figures, memory_watched
 from .outages import HEALTHY, WELL, asked
 from .world import world
 
@@ -87,24 +87,25 @@ async def error_in_the_stream(*, after: int) -> Figures:
     return figures
 
 
-async def without_end(
-    streamed: bool, *, fails_over: bool = True, kind: str = "oversized", **step: Any
-) -> Figures:
-    """Row 26. A line, or a body, of ten gibibytes; what comes before any content is made good by B."""
+async def without_end(streamed: bool, *, fails_over: bool = True, most: float = 2.0, **step: Any) -> Figures:
+    """Row 26. A line, or a body, of ten gibibytes; what comes before any content is made good by B.
+
+    `most`: MiB that may be held at once; a whole answer is held as far as its limit of 64 MiB. Content that has been delivered
+    its caller has, and all of it.
+    """
     figures = Figures()
     # A sound answer first, for what is allocated with the first request.
     async with world({"a": Script(steps=[WELL], default=Step(**step)), "b": HEALTHY}) as here:
         await here.call(streamed=streamed)
-        before = resident_bytes() or 0.0
-        call = await here.call(streamed=streamed)
-        grown = (resident_bytes() or 0.0) - before
-        figures.exactly(f"class is {kind}", call.attempts[0].fault == kind, True)
+        with memory_watched() if fails_over else nullcontext() as memory:
+            call = await here.call(streamed=streamed)
+        figures.exactly("class is oversized", call.attempts[0].fault == "oversized", True)
         figures.exactly("answered by B", call.ok, fails_over)
-        most = max(each.bytes_sent for each in here.vendors["a"].history)
-        figures.at_most("taken of it", most / 2**20, 65, " MiB")
-        if fails_over:
-            # Else its caller has been given the content as it came, and has all of it.
-            figures.at_most("memory kept", grown / 2**20, 2, " MiB")
+        taken = max(each.bytes_sent for each in here.vendors["a"].history)
+        figures.at_most("taken of it", taken / 2**20, 65, " MiB")
+        if memory is not None:
+            figures.at_most("memory at most", memory.peak, most, " MiB")
+            figures.at_most("memory kept", memory.kept, 2, " MiB")
     return figures
 
 

@@ -4,6 +4,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from llm_dispatcher.runtime.wire.client_errors import OversizedHead
 from llm_dispatcher.runtime.wire.client_parser import MAX_HEAD_BYTES, MAX_HEADERS, ResponseParser
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -130,7 +131,7 @@ def test_an_illegal_response_is_refused_byte_by_byte_too(response: bytes) -> Non
 )
 def test_what_never_ends_is_cut_at_the_limit(endless: bytes) -> None:
     parser, _ = parse(endless)
-    with pytest.raises(httpx.RemoteProtocolError):
+    with pytest.raises(OversizedHead):
         feed_all(parser, [b"x" * 100] * (MAX_HEAD_BYTES // 100 + 2))
     assert not parser.complete
 

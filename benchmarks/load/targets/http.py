@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 import httpx
 import msgspec
+import trio
 from msgspec import Struct
 
 from ....runtime.wire.client import ClientLimits, StaleConnection, TrioTransport
@@ -30,6 +31,8 @@ _MOST_BODY: Final = 64 * 2**20
 """Bytes of an answer that is not streamed; who sends more is not read on."""
 _CONNECT: Final = 10.0
 """Seconds for a connection to come about."""
+_FAREWELL: Final = 0.2
+"""Seconds for the end of a body whose answer has said that it is complete; beyond it the connection is not kept."""
 _COST: Final = re.compile(rb"^: x-dispatch-cost ([0-9.]+)", re.MULTILINE)
 """Our daemon's word at a stream's end."""
 
@@ -150,18 +153,20 @@ class _OverHTTP(Target):
         )
 
     async def _read(self, response: httpx.Response, body: httpx.AsyncByteStream, watch: Watch) -> None:
-        headers = response.headers
-        watch.vendor = headers.get("x-dispatch-vendor")
-        watch.cost = _dollars(headers.get("x-dispatch-cost"))
-        attempts = headers.get("x-dispatch-attempts", "")
+        # Once over all of them costs less than asking for a few.
+        headers = {name.lower(): value.decode("latin-1") for name, value in response.headers.raw}
+        watch.vendor = headers.get(b"x-dispatch-vendor")
+        watch.cost = _dollars(headers.get(b"x-dispatch-cost"))
+        attempts = headers.get(b"x-dispatch-attempts", "")
         if attempts.isdigit():
             watch.attempts = int(attempts)
+        kind = headers.get(b"content-type", "")
         if response.status_code != 200:
             watch.fail(f"http {response.status_code}", _message(await _whole(body)))
-        elif headers.get("content-type", "").startswith("text/event-stream"):
+        elif kind.startswith("text/event-stream"):
             await _read_stream(body, watch)
         elif self._stream:
-            watch.fail("no stream", f"content type {headers.get('content-type', '(none)')}")
+            watch.fail("no stream", f"content type {kind or '(none)'}")
         else:
             _read_whole(await _whole(body), watch)
 
@@ -192,26 +197,36 @@ def _read_whole(body: bytes, watch: Watch) -> None:
 
 
 async def _read_stream(body: httpx.AsyncByteStream, watch: Watch) -> None:
-    decoder, ended = SSEDecoder(), False
+    decoder, finished = SSEDecoder(), False
     async for piece in body:
         if b": x-dispatch-cost " in piece and (told := _COST.search(piece)):
             watch.cost = _dollars(told[1].decode())
         try:
-            for event in decoder.feed(piece):
-                ended = _read_event(event.data, watch) or ended
+            events = decoder.feed(piece)
         except OversizedEvent as error:
             watch.fail("garbage", str(error))
+            return
+        for event in events:
+            if event.data == b"[DONE]":
+                await _part(body)
+                return
+            finished = _read_event(event.data, watch) or finished
         # What it says after an error makes it no better, and the connection is not worth keeping.
         if watch.error is not None:
             return
-    if not ended:
+    if not finished:
         watch.fail("silent end", f"the stream ended without a finish reason, after {watch.pieces} pieces")
 
 
+async def _part(body: httpx.AsyncByteStream) -> None:
+    """Read on to the end, so that the connection can be kept. The answer is there, whatever comes of that."""
+    with trio.move_on_after(_FAREWELL), suppress(httpx.TransportError):
+        async for _ in body:
+            pass
+
+
 def _read_event(data: bytes, watch: Watch) -> bool:
-    """Whether it says that the answer is complete."""
-    if data == b"[DONE]":
-        return True
+    """Whether it has a finish reason."""
     try:
         chunk = _decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -220,13 +235,13 @@ def _read_event(data: bytes, watch: Watch) -> bool:
     if chunk.error is not None:
         watch.fail("error within a stream", _message(data))
         return False
-    ended = False
+    finished = False
     for choice in chunk.choices or ():
         if choice.delta is not None and (characters := len(choice.delta)):
             watch.content(characters)
-        ended = ended or choice.finish_reason is not None
+        finished = finished or choice.finish_reason is not None
     _count(chunk.usage, watch)
-    return ended
+    return finished
 
 
 def _count(usage: _Usage | None, watch: Watch) -> None:

@@ -22,6 +22,9 @@ _ERRORS: Final[dict[ErrorKind, Error]] = {
     "auth": Error(401, "invalid x-api-key", "authentication_error"),
     "bad_gateway": Error(502, "Bad gateway", "api_error"),
     "bad_request": Error(400, "messages: at least one message is required", "invalid_request_error"),
+    "concurrency_limited": Error(
+        429, "Number of concurrent connections has exceeded your rate limit.", "rate_limit_error"
+    ),
     "context_length": Error(
         400, "prompt is too long: 210000 tokens > 200000 maximum", "invalid_request_error"
     ),

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final
 import msgspec
 from msgspec import Struct
 
+from ....runtime.simulated.vectors import EmbeddingsBody
 from ..limits import State
 from ..script import ErrorKind, RetryStyle
 
@@ -35,6 +36,8 @@ class Asked(Struct, kw_only=True):
     most_tokens: int | None = None
     include_usage: bool = True
     """Whether a stream is to report usage."""
+    embeddings: EmbeddingsBody | None = None
+    """Vectors are asked for, and nothing is to be said."""
 
 
 class Answer(Struct, kw_only=True):
@@ -47,6 +50,8 @@ class Answer(Struct, kw_only=True):
     include_usage: bool
     omit: Sequence[str] = ()
     """`script.Step.omit`."""
+    embeddings: EmbeddingsBody | None = None
+    """As of `Asked`."""
 
 
 class Error(Struct, frozen=True):

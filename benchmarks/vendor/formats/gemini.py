@@ -24,6 +24,7 @@ _ERRORS: Final[dict[ErrorKind, Error]] = {
     "auth": Error(400, "API key not valid. Please pass a valid API key.", "INVALID_ARGUMENT", "API_KEY_INVALID"),
     "bad_gateway": Error(502, "Bad gateway.", "INTERNAL"),
     "bad_request": Error(400, "Invalid value at 'contents'.", "INVALID_ARGUMENT"),
+    "concurrency_limited": Error(429, _EXHAUSTED, "RESOURCE_EXHAUSTED"),
     "context_length": Error(
         400, "The input token count (1100000) exceeds the maximum number of tokens allowed (1048576).",
         "INVALID_ARGUMENT",

@@ -1,4 +1,4 @@
-"""OpenAI's chat completions, from the vendor's side."""
+"""OpenAI's chat completions and embeddings, from the vendor's side."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
+from ....runtime.simulated.body import Rejected
+from ....runtime.simulated.vectors import EmbeddingsBody, embeddings
 from ..limits import State
 from ..script import ErrorKind
 from .base import Answer, Asked, Error, Format, Unreadable, characters, data
@@ -18,6 +20,7 @@ _ERRORS: Final[dict[ErrorKind, Error]] = {
     "auth": Error(401, "Incorrect API key provided.", "invalid_request_error", "invalid_api_key"),
     "bad_gateway": Error(502, "Bad gateway.", "server_error"),
     "bad_request": Error(400, "Invalid value for 'messages'.", "invalid_request_error", "invalid_value"),
+    "concurrency_limited": Error(429, "Too many requests are open at once.", "rate_limit_error", "1302"),
     "context_length": Error(
         400,
         "This model's maximum context length is 8192 tokens. Please reduce the length of the messages.",
@@ -52,7 +55,7 @@ _ERRORS: Final[dict[ErrorKind, Error]] = {
 
 
 class OpenAI(Format):
-    """`POST .../chat/completions`. Usage comes in a stream only if it was asked for, in an event of its own."""
+    """`POST .../chat/completions` and `.../embeddings`. Usage comes in a stream only if it was asked for, in an event of its own."""
 
     name: ClassVar[str] = "openai"
     base_path: ClassVar[str] = "/v1"
@@ -60,10 +63,12 @@ class OpenAI(Format):
 
     def serves(self, path: str) -> bool:
         """See `Format`."""
-        return path.endswith("/chat/completions")
+        return path.endswith(("/chat/completions", "/embeddings"))
 
     def read(self, path: str, query: str, body: dict[str, Any]) -> Asked:
         """See `Format`."""
+        if path.endswith("/embeddings"):
+            return _read_embeddings(body)
         model, messages = body.get("model"), body.get("messages")
         if not isinstance(model, str) or not isinstance(messages, list):
             raise Unreadable("you must provide a model and messages")
@@ -83,6 +88,8 @@ class OpenAI(Format):
 
     def whole(self, answer: Answer, text: str, tokens: int, finish: str) -> bytes:
         """See `Format`."""
+        if answer.embeddings is not None:
+            return _vectors(answer, answer.embeddings)
         message = {"role": "assistant", "content": text, "refusal": None}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
         body = _head(answer, "chat.completion") | {"choices": [choice]}
@@ -133,6 +140,24 @@ class OpenAI(Format):
                 headers[f"x-ratelimit-remaining-{state.what}"] = str(state.remaining)
                 headers[f"x-ratelimit-reset-{state.what}"] = _duration(state.reset)
         return headers
+
+
+def _read_embeddings(raw: dict[str, Any]) -> Asked:
+    try:
+        body = msgspec.convert(raw, EmbeddingsBody)
+        size = sum([len(text) if isinstance(text, str) else 4 * len(text) for text in body.inputs])
+    except (msgspec.ValidationError, Rejected) as error:
+        raise Unreadable(str(error)) from None
+    return Asked(model=body.model, stream=False, characters=size, most_tokens=0, embeddings=body)
+
+
+def _vectors(answer: Answer, body: EmbeddingsBody) -> bytes:
+    made, _ = embeddings(body)
+    if "usage" in answer.omit:
+        del made["usage"]
+    else:
+        made["usage"] = {"prompt_tokens": answer.input_tokens, "total_tokens": answer.input_tokens}
+    return msgspec.json.encode(made)
 
 
 def _head(answer: Answer, kind: str) -> dict[str, Any]:

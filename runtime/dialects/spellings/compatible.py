@@ -56,6 +56,7 @@ _LIMITS: Final[tuple[Rule, ...]] = (
         kind=FaultClass.QUOTA_EXHAUSTED, said_by="Azure, OpenRouter and Cohere", statuses=(403, 429),
         message=text(r"out of call volume quota", r"^key limit exceeded", r"API calls / month"),
     ),
+    Rule(kind=FaultClass.CONCURRENCY_LIMITED, said_by=_ZAI, statuses=(429,), words=("1302",)),
     Rule(kind=FaultClass.DAILY_LIMIT, said_by=_ZAI, statuses=(429,), words=("1304",)),
     Rule(
         kind=FaultClass.DAILY_LIMIT, said_by="GitHub Models, OpenRouter and Cloudflare", statuses=(429,),

@@ -51,6 +51,18 @@ SHARED: Final[tuple[Rule, ...]] = (
         ),
     ),
     Rule(
+        # Anthropic, Moonshot, Scaleway and Alibaba each have a sentence of their own for it.
+        kind=FaultClass.CONCURRENCY_LIMITED,
+        said_by="several vendors",
+        statuses=(429,),
+        message=text(
+            r"too many concurrent (?:requests|connections|calls)",
+            r"concurrent (?:requests|connections) (?:has|have|was|were)?\b.{0,20}exceed",
+            r"exceed\w*\b.{0,40}\bconcurren(?:t|cy)\b",
+            r"max(?:imum)? (?:organization |project )?concurrency",
+        ),
+    ),
+    Rule(
         kind=FaultClass.DAILY_LIMIT,
         said_by="several vendors",
         statuses=(403, 429),

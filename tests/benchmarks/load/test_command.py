@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import structlog
@@ -146,6 +146,8 @@ def test_a_run_stops_when_it_has_cost_enough(folder: Path) -> None:
         (["--think", "1s"], "--think needs --users"),
         (["--speed", "2"], "--speed needs --trace"),
         (["--key-env", "X"], "--key-env needs --url"),
+        (["--pid", "1"], "--pid needs --url"),
+        (["--url", "http://h", "--model", "m", "--pid", "999999999"], "there is no process 999999999"),
         (["--burst", "5"], "--burst needs --pattern bursts"),
         (["--users", "3", "--rate", "5"], "--users and --rate exclude each other"),
         (["--trace", "trace.csv", "--output-tokens", "5"], "--trace and --output-tokens exclude each other"),
@@ -168,13 +170,11 @@ def test_a_wrong_command_line_names_the_option_and_exits_with_2(
 
 @pytest.mark.slow
 def test_scripted_vendors_are_started_asked_for_their_books_and_stopped(folder: Path) -> None:
-    (folder / "mine.toml").write_text('[default]\nerror = "server_error"\n')
-    told = report(
-        "--vendor-script", "mine.toml", "--vendor-script", "instant", "--requests", "10", "--rate", "100"
-    )
+    (folder / "mine.toml").write_text('[[steps]]\nerror = "server_error"\n[default]\ntokens = 3\n')
+    told = report("--vendor-script", "mine.toml", "--requests", "10", "--rate", "100")
     assert told["requests"]["ok"] == 10
-    assert told["books"]["scripted-1"]["refused"] > 0
-    assert told["books"]["scripted-2"]["complete"] == 10
+    books = told["books"]["scripted-1"]
+    assert (books["refused"], books["complete"], books["output_tokens"]) == (1, 10, 30)
 
 
 @pytest.mark.slow
@@ -239,9 +239,14 @@ def test_help_has_an_example_for_every_way_of_using_it() -> None:
         assert option in said
 
 
+class Gateway(NamedTuple):
+    url: str
+    pid: int
+
+
 @pytest.fixture(scope="module")
-def gateway() -> Iterator[str]:
-    """The address of something that answers."""
+def gateway() -> Iterator[Gateway]:
+    """Something that answers."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     command = [sys.executable, "-m", "llm_dispatcher.benchmarks.load.scripted", "instant"]
     with subprocess.Popen(
@@ -249,19 +254,29 @@ def gateway() -> Iterator[str]:
     ) as vendor:
         assert vendor.stdin is not None
         assert vendor.stdout is not None
-        yield vendor.stdout.readline().strip()
+        yield Gateway(vendor.stdout.readline().strip(), vendor.pid)
         vendor.stdin.close()
         assert vendor.wait(10) == 0
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="there is no /proc elsewhere")
+def test_a_target_on_this_machine_tells_what_it_needs(folder: Path, gateway: Gateway) -> None:
+    told = report(
+        "--url", gateway.url, "--model", "m", "--pid", str(gateway.pid), "--users", "4", "--requests", "50"
+    )
+    assert told["target_use"]["cpu_seconds"] > 0
+    assert told["target_use"]["rss"] > 2**20
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("example", examples())
 def test_every_example_of_the_help_runs(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, gateway: str, example: str
+    folder: Path, monkeypatch: pytest.MonkeyPatch, gateway: Gateway, example: str
 ) -> None:
     """With fewer requests than it says, and with what it needs in place: files, a key, a gateway."""
     monkeypatch.setenv("GATEWAY_KEY", "k")
-    arguments = [gateway if each.startswith("http") else each for each in shlex.split(example)[1:]]
+    arguments = [gateway.url if each.startswith("http") else each for each in shlex.split(example)[1:]]
     result = run(*arguments, "--requests", "3")
     # A loaded machine may miss an objective; every other exit code is a mistake.
     assert result.exit_code in ((0, 1) if "--slo" in example else (0,)), result.output

@@ -103,6 +103,25 @@ async def test_a_stream_that_only_lacks_its_last_word_is_whole() -> None:
         assert (await ask(target)).error is None
 
 
+async def test_an_answer_that_is_complete_is_not_waited_on_for_its_bodys_end() -> None:
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    event = b'data: {"choices":[{"delta":{"content":"hi"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+
+    async def lingering(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(head + b"%x\r\n%s\r\n" % (len(event), event))
+        await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        (listener, *_) = await nursery.start(partial(trio.serve_tcp, lingering, 0, host="127.0.0.1"))
+        where = Address(base=f"http://127.0.0.1:{listener.socket.getsockname()[1]}", model="m")
+        async with over_http(where, stream=True, timeout=10.0, connections=4) as target:
+            watch = await ask(target)
+        nursery.cancel_scope.cancel()
+    assert (watch.error, watch.pieces) == (None, 1)
+    assert watch.latency < 5
+
+
 async def test_nobody_at_the_door_is_no_connection() -> None:
     rule = ConnectionRule(act="refuse")
     async with served(Script(connections=[rule])) as (_, target):

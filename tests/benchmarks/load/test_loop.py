@@ -140,8 +140,9 @@ async def test_users_who_think_are_not_waited_for_once_there_were_enough_request
 
 
 async def test_users_who_never_get_an_answer_are_given_up(autojump_clock: Clock) -> None:
-    recorder, _ = await run_closed(never, 2, bounds=Bounds(seconds=5), drain=4)
+    recorder, loop = await run_closed(never, 2, bounds=Bounds(seconds=5), drain=4)
     assert trio.current_time() == 9
+    assert (loop.ending, loop.sending) == ("duration", 5)
     assert recorder.errors[UNFINISHED].count == 2
 
 

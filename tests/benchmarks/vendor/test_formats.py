@@ -95,6 +95,8 @@ async def test_errors_by_name_are_recognised_for_what_they_are(
     [
         ("gemini", "gemini_per_day", FaultClass.DAILY_LIMIT),
         ("openai", "gemini_per_day", FaultClass.DAILY_LIMIT),
+        ("openai", "concurrency_limited", FaultClass.CONCURRENCY_LIMITED),
+        ("anthropic", "concurrency_limited", FaultClass.CONCURRENCY_LIMITED),
         ("openai", "slow_down", FaultClass.RAMP_LIMITED),
         ("anthropic", "slow_down", FaultClass.RAMP_LIMITED),
         ("openai", "request_too_large", FaultClass.TOO_LARGE),

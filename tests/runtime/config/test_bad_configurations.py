@@ -77,6 +77,27 @@ CASES: list[tuple[str, str]] = [
         "    leave it out: deployments are called `vendor/model`",
     ),
     (
+        VENDOR.replace('"acme"', '"openai"').replace('"sk-1"', '"sk-1"\npassthrough = true'),
+        "vendors[0] (openai).passthrough: /openai/ is a path of the dispatcher's own\n"
+        '    name another path, such as passthrough = "openai-direct"',
+    ),
+    (
+        VENDOR.replace('"sk-1"', '"sk-1"\npassthrough = "v1"'),
+        "vendors[0] (acme).passthrough: /v1/ is a path of the dispatcher's own\n"
+        '    name another path, such as passthrough = "acme-direct"',
+    ),
+    (
+        VENDOR.replace('"sk-1"', '"sk-1"\npassthrough = "a/b"'),
+        "vendors[0] (acme).passthrough: /a/b/ is no path that every client can ask for\n"
+        '    name another path, such as passthrough = "acme-direct"',
+    ),
+    (
+        VENDOR.replace('"sk-1"', '"sk-1"\npassthrough = true')
+        + VENDOR.replace('"acme"', '"other"').replace('"sk-1"', '"sk-1"\npassthrough = "acme"'),
+        "vendors[1] (other).passthrough: another vendor is passed on to below /acme/ too\n"
+        '    name another path, such as passthrough = "other-direct"',
+    ),
+    (
         VENDOR.replace('"sk-1"', '"sk-1"\ndialect = "antropic"'),
         "vendors[0] (acme).dialect: no dialect is called 'antropic'\n    did you mean `anthropic`?",
     ),

@@ -17,6 +17,7 @@ from tests.corpus.replay import FOLDERS
 KEYS = {name: f"key-of-{name}" for entry in catalogue().values() for name in entry.keys}
 ADDRESSES = {
     "AZURE_OPENAI_ENDPOINT": "https://a.openai.azure.com",
+    "GOOGLE_CLOUD_PROJECT": "my-project",
     "AZURE_AI_ENDPOINT": "https://a.example.com",
 }
 

@@ -109,6 +109,56 @@ def test_a_stream_adds_up() -> None:
     assert completion.usage == Usage(input_tokens=5, output_tokens=7, cache_read_tokens=2)
 
 
+def test_what_stands_beside_the_content_is_in_a_stream_where_it_is_in_a_whole_answer() -> None:
+    """It was a part of the answer, as if the model had said it."""
+    filtered = {"hate": {"filtered": False, "severity": "safe"}}
+    cited = [{"type": "url_citation", "url_citation": {"url": "https://u.example"}}]
+    likely = [{"token": "a", "logprob": -0.1}, {"token": "b", "logprob": -0.2}]
+    message = {"role": "assistant", "content": "ab", "annotations": cited}
+    whole = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": {"content": likely, "refusal": None},
+        "content_filter_results": filtered}  # fmt: skip
+    body = {"id": "c", "model": "m", "created": 1, "choices": [whole]}
+    streamed = []
+    for letter, told in zip("ab", likely, strict=True):
+        choice = {"index": 0, "delta": {"content": letter}, "logprobs": {"content": [told], "refusal": None}}
+        streamed.append(chunk(None, choices=[{**choice, "content_filter_results": filtered}]))
+    streamed += [chunk({"annotations": cited}), chunk({}, "stop"), DONE]
+    events = decode(*streamed)
+    assert assembled(events) == reply.read(json.dumps(body).encode())
+    assert [event.text for event in events if isinstance(event, TextDelta)] == ["a", "b"]
+    # And a client of the format hears all of it.
+    writer = stream.Writer(id="i", model="m", created=1, include_usage=False)
+    sent = b"".join([writer.write(event) for event in events]) + writer.close()
+    assert assembled(decode(sent)).choices == assembled(events).choices
+
+
+def test_pieces_of_what_a_message_says_besides_make_a_whole() -> None:
+    first = {"audio": {"id": "a", "data": "QUJD", "transcript": "He"}}
+    second = {"audio": {"data": "REVG", "transcript": "llo", "expires_at": 9}}
+    (choice,) = assembled(decode(chunk(first), chunk(second), chunk({}, "stop"), DONE)).choices
+    whole = {"id": "a", "data": "QUJDREVG", "transcript": "Hello", "expires_at": 9}
+    assert (choice.parts, choice.extra) == ([], {"chat_completions": {"message": {"audio": whole}}})
+
+
+def test_mistrals_references_are_kept_in_a_stream_as_in_a_whole_answer() -> None:
+    pieces: list[dict[str, Any]] = [
+        {"type": "text", "text": "So it is"},
+        {"type": "reference", "reference_ids": [1, 2]},
+        {"type": "text", "text": "."},
+    ]
+    message = {"role": "assistant", "content": pieces}
+    body = {"id": "c", "model": "m", "created": 1, "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}  # fmt: skip
+    events = decode(*[chunk({"content": [piece]}) for piece in pieces], chunk({}, "stop"), DONE)
+    assert assembled(events) == reply.read(json.dumps(body).encode())
+    # A client's text is made of texts.
+    writer = stream.Writer(id="i", model="m", created=1, include_usage=False)
+    sent = b"".join([writer.write(event) for event in events]) + writer.close()
+    written = reply.write(assembled(events), id="i", model="m", created=1)
+    assert (
+        assembled(decode(sent)).choices[0].text == written["choices"][0]["message"]["content"] == "So it is."
+    )
+
+
 @given(cuts=st.sets(st.integers(1, len(STREAM) - 1), max_size=12))
 def test_where_the_network_cuts_makes_no_difference(cuts: set[int]) -> None:
     edges = [0, *sorted(cuts), len(STREAM)]
@@ -474,8 +524,10 @@ def test_what_is_sent_has_the_sdks_own_type() -> None:
     ]
 
 
-def test_a_vendor_that_cannot_bind_answers_to_a_schema_is_asked_for_json_only_where_that_is_allowed() -> None:
-    wish = Request(model="m", messages=[Message("user", "x")], output=JsonOutput({"type": "object"}))
+def test_beside_tools_a_vendor_without_schemas_is_asked_for_any_json_where_that_is_allowed() -> None:
+    wish = Request(
+        model="m", messages=[Message("user", "x")], output=JsonOutput({"type": "object"}), tools=[Tool("f")]
+    )
     options = {"json_schema": False}
     with pytest.raises(Unsupported, match="a JSON schema"):
         dialect(options=options).build(wish, stream=False)

@@ -251,8 +251,10 @@ def test_citations_and_log_probabilities_are_no_content_and_travel_beside_it() -
     logged = {**said("content-delta", 0, content={"text": "!"}), "logprobs": {"text": "!", "logprobs": [0]}}
     events = decode(sse(*HELLO, logged, said("citation-start", 0, citations=CITATION), end()))
     beside = [event.payload for event in events if isinstance(event, OpaqueDelta)]
-    assert beside == [{"logprobs": logged["logprobs"]}, {"citation": CITATION}]
-    assert assembled(events).choices[0].text == "Grüße!"
+    assert beside == [{"logprobs": [logged["logprobs"]]}, {"citation": CITATION}]
+    assert all(not event.content for event in events if isinstance(event, OpaqueDelta))
+    choice = assembled(events).choices[0]
+    assert (choice.text, choice.logprobs) == ("Grüße!", [logged["logprobs"]])
 
 
 def test_the_mark_at_the_end_may_be_missing_but_not_the_ending_itself() -> None:

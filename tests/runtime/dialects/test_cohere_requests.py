@@ -256,7 +256,7 @@ WISHES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "foreign tool": (
         {"tools": [Tool("web_search", extra={"messages": {"type": "w"}})]},
-        "the tool 'web_search' of the format messages",
+        "a tool of the type w",
     ),
     "foreign field": ({"extra": {"chat_completions": {"verbosity": "low"}}}, "chat_completions.verbosity"),
     "name": ({"messages": [Message("user", "x", name="n")]}, "the name of a message"),

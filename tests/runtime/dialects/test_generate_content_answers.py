@@ -74,6 +74,13 @@ def complete(answer: Json) -> Completion:
     return read_completion(json.dumps(answer).encode(), Random(7))
 
 
+def assembled(events: list[Event]) -> Completion:
+    assembler = Assembler()
+    for event in events:
+        assembler.add(event)
+    return assembler.completion(FORMAT)
+
+
 def failure(events: list[Event]) -> FaultClass | None:
     last = events[-1] if events else None
     return last.fault.kind if isinstance(last, Failed) else None
@@ -355,7 +362,7 @@ def test_a_blocked_prompt_ends_the_stream() -> None:
     feedback = {"blockReason": "SAFETY"}
     assert decode(sse({"promptFeedback": feedback, "responseId": "r"})) == [
         Opened("r", "", 0),
-        OpaqueDelta(FORMAT, {"promptFeedback": feedback}, 0, content=False),
+        OpaqueDelta(FORMAT, {"promptFeedback": feedback}, content=False, about="answer"),
         Finished("content_filter", 0, "SAFETY"),
     ]
 
@@ -366,9 +373,37 @@ def test_metadata_is_told_when_it_changes_and_never_commits_the_stream() -> None
         piece["candidates"][0] |= {"groundingMetadata": grounding, "safetyRatings": [{"category": 8}]}
     told = [event for event in decode(sse(first, second)) if isinstance(event, OpaqueDelta)]
     assert told == [
-        OpaqueDelta(FORMAT, {"safetyRatings": [{"category": 8}]}, 0, content=False),
-        OpaqueDelta(FORMAT, {"groundingMetadata": {"webSearchQueries": ["q"]}}, 0, content=False),
+        OpaqueDelta(FORMAT, {"safetyRatings": [{"category": 8}]}, 0, content=False, about="choice"),
+        OpaqueDelta(
+            FORMAT, {"groundingMetadata": {"webSearchQueries": ["q"]}}, 0, content=False, about="choice"
+        ),
     ]
+
+
+def test_metadata_of_a_stream_is_where_that_of_a_whole_answer_is() -> None:
+    likely = {"chosenCandidates": [{"token": "a"}], "avgLogprobs": -0.5}
+    answer = chunk({"text": "ab"}, finish="STOP", promptFeedback={"safetyRatings": [{"category": 7}]})
+    answer["candidates"][0] |= {"safetyRatings": [{"category": 8}], "logprobsResult": likely}
+    assert assembled(decode(sse(answer))) == complete(answer)
+    assert complete(answer).choices[0].logprobs == likely
+    # Log probabilities come with the text that they are about.
+    first, second = chunk({"text": "a"}), chunk({"text": "b"}, finish="STOP")
+    for piece, token in ((first, "a"), (second, "b")):
+        piece["candidates"][0]["logprobsResult"] = {"chosenCandidates": [{"token": token}]}
+    told = assembled(decode(sse(first, second))).choices[0].logprobs
+    assert told == {"chosenCandidates": [{"token": "a"}, {"token": "b"}]}
+
+
+def test_a_candidate_that_consists_of_metadata_needs_no_reason_for_its_end() -> None:
+    """It made the whole stream one that was cut."""
+    answer = chunk({"text": "a"}, finish="STOP", index=0)
+    answer["candidates"].append({"index": 1, "groundingMetadata": {"webSearchQueries": ["q"]}})
+    assert assembled(decode(sse(answer))) == complete(answer)
+    ended: Json = {"finishReason": "STOP", "groundingMetadata": {"webSearchQueries": ["q"]}}
+    whole = {**chunk(), "candidates": [ended]}
+    assert assembled(decode(sse(whole))) == complete(whole)
+    alone = {"candidates": [{"groundingMetadata": {"webSearchQueries": ["q"]}}]}
+    assert failure(decode(sse(alone))) is FaultClass.TRUNCATED
 
 
 def test_arguments_that_are_streamed_in_pieces_stay_opaque() -> None:

@@ -413,7 +413,7 @@ def test_own_extras_are_merged_in_and_those_of_other_formats_are_not() -> None:
                 "toolConfig": {"includeServerSideToolInvocations": True},
                 "generation_config": {"temperature": 1.0, "responseModalities": ["TEXT"]},
             },
-            "chat_completions": {"logit_bias": {"1": 2}},
+            "chat_completions": {"service_tier": "flex"},
         },
     )
     assert body["safetySettings"][0]["threshold"] == "BLOCK_NONE"

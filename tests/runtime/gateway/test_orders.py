@@ -40,7 +40,7 @@ async def test_an_order_is_answered_with_how_the_vendor_stands(autojump_clock: M
         told = (await here.get("/v1/stats")).json()
     assert told["vendors"]["a"]["deployments"]["a/m"]["circuit"] == "isolated"
     assert told["network"]["down"] is False
-    assert told["budgets"]["retries"] == 10
+    assert told["budgets"]["retries"] == 60
     assert told["waiting"] == {}
 
 

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+import structlog
+import trio
 from llm_dispatcher.actors.faults import FaultClass
 from llm_dispatcher.runtime import Dispatcher
+from llm_dispatcher.runtime.config.vendor_checks import RESERVED
 from llm_dispatcher.runtime.errors import NoVendor, Overloaded, Unauthorized
 from llm_dispatcher.runtime.gateway.app import EXTENSION, Gateway
 from llm_dispatcher.runtime.gateway.failures import failure_of
+from llm_dispatcher.runtime.gateway.routes import BELOW, ENDPOINTS
 from llm_dispatcher.runtime.gateway.styles import ANTHROPIC, GOOGLE, OPENAI
+from llm_dispatcher.runtime.wire.server import Server, ServerLimits
+from trio.testing import MockClock, memory_stream_pair
 
 from tests.fakes.scripted import ScriptedTransport, answer, config, status
+from tests.wire.test_server import read_all
 
 MESSAGE = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
 
@@ -176,3 +184,76 @@ async def test_an_azure_deployment_is_the_models_name_whatever_the_body_says(
     ):
         refused = await client.post(missing, json=body)
         assert (refused.status_code, refused.json()["error"]["code"]) == (404, "not_found")
+
+
+def test_every_path_of_our_own_is_one_that_no_vendor_may_take() -> None:
+    beginnings = {path.split("/")[1] for path in (*ENDPOINTS, *[beginning for beginning, _ in BELOW])}
+    assert {each for each in beginnings if not re.fullmatch(r"v[0-9]\w*", each)} <= RESERVED
+
+
+# --- what the server answers itself ---------------------------------------------------------------
+
+
+async def refused_by_the_server(*pieces: bytes) -> tuple[int, dict[bytes, bytes], Any]:
+    """Status, headers and body of the answer to what is no request that is served; ten seconds later at the latest."""
+    async with Dispatcher.open(config("v")) as dispatcher, trio.open_nursery() as nursery:
+        gateway = Gateway(dispatcher)
+        server = Server(gateway, ServerLimits(body=500), refusal=gateway.refusal)
+        ours, theirs = memory_stream_pair()
+        nursery.start_soon(server.serve_connection, theirs)
+        for piece in pieces:
+            await ours.send_all(piece)
+        head, _, body = (await read_all(ours)).partition(b"\r\n\r\n")
+        first, *lines = head.split(b"\r\n")
+        pairs = [line.partition(b": ") for line in lines]
+        nursery.cancel_scope.cancel()
+    return int(first.split()[1]), {name: value for name, _, value in pairs}, json.loads(body)
+
+
+def post(path: str, *lines: str) -> bytes:
+    return "\r\n".join([f"POST {path} HTTP/1.1", "host: h", "x-request-id: mine", *lines, "", ""]).encode()
+
+
+UNSERVED = {
+    "announced too large": ("content-length: 501", b"", 413, "request_too_large", "body_too_large"),
+    "too large in pieces": (
+        "transfer-encoding: chunked", b"1f5\r\n", 413, "request_too_large", "body_too_large",
+    ),
+    "spoilt in the middle": ("transfer-encoding: chunked", b"zz\r\n", 400, "invalid_request_error", "bad_chunk"),
+    "too slow": ("content-length: 10", b"{", 408, "timeout_error", "body_timeout"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", UNSERVED.values(), ids=UNSERVED)
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/chat/completions?x=y"])
+async def test_what_the_server_refuses_comes_in_the_envelope_of_the_path_too(
+    autojump_clock: MockClock, path: str, case: tuple[str, bytes, int, str, str]
+) -> None:
+    """It was OpenAI's everywhere, and an internal error of ours where the body's end was what was wrong."""
+    length, body, status, kind, code = case
+    with structlog.testing.capture_logs() as lines:
+        told, headers, envelope = await refused_by_the_server(post(path, length), body)
+    assert told == status
+    assert headers[b"x-request-id"] == b"mine"
+    assert [line for line in lines if line["log_level"] == "error"] == []
+    if path == "/v1/messages":
+        assert (envelope["type"], envelope["error"]["type"], envelope["request_id"]) == (
+            "error",
+            kind,
+            "mine",
+        )
+        assert envelope["error"]["details"] == {"error_code": code}
+        assert headers[b"request-id"] == b"mine"
+    else:
+        assert (envelope["error"]["type"], envelope["error"]["code"]) == ("invalid_request_error", code)
+        assert "type" not in envelope
+
+
+async def test_of_what_cannot_be_read_at_all_the_style_is_guessed_by_the_headers(
+    autojump_clock: MockClock,
+) -> None:
+    spoilt = b"POST /v1/oops HTTP/1.1\r\nanthropic-version: 2023-06-01\r\n\r\n"
+    assert (await refused_by_the_server(spoilt))[2]["type"] == "error"
+    told, headers, envelope = await refused_by_the_server(b"\x16\x03\x01\r\n\r\n")
+    assert (told, "type" in envelope, envelope["error"]["code"]) == (400, False, "bad_request_line")
+    assert headers[b"x-request-id"].startswith(b"req_")

@@ -17,7 +17,7 @@ __all__ = ["limited", "remembered"]
 
 _WINDOWS: Final = (1.0, 10.0, 60.0)
 _SAME: Final = 1e-6
-_HINTED: Final = frozenset({"rate_limited", "ramp_limited"})
+_HINTED: Final = frozenset({"rate_limited", "ramp_limited", "concurrency_limited"})
 _ACCOUNT_CLOSES: Final = {"auth": 300.0, "quota_exhausted": 900.0}
 _DEPLOYMENT_CLOSES: Final = {"no_model": 600.0, "daily_limit": 900.0}
 """For how many seconds at least; see `actors.faults`."""
@@ -156,6 +156,6 @@ def _closing(story: Story, record: Settled) -> tuple[str, float]:
         return f"{record.vendor} {key_of(story, record.deployment)}", record.at + _ACCOUNT_CLOSES[fault]
     if fault in _DEPLOYMENT_CLOSES:
         return record.deployment, record.at + _DEPLOYMENT_CLOSES[fault]
-    if fault in _HINTED:
-        return record.deployment, record.at + 5.0 if record.retry_at is None else record.retry_at
+    if fault in _HINTED and record.retry_at is not None:
+        return record.deployment, record.retry_at
     return record.deployment, 0.0

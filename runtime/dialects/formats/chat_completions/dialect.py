@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from ....canon import Completion, Fault, Request
 from ...base import Answer, Built, Decoder, Dialect
+from ...by_call import asked_by_call
 from ...door import Door
 from . import FORMAT, faults, reply, request, stream
 from .quirks import Quirks
@@ -17,15 +18,23 @@ class ChatCompletionsDialect(Dialect):
     """A subclass sets `_door` and `_quirks` when it is made."""
 
     format: ClassVar[str] = FORMAT
+    emulates: ClassVar[frozenset[str]] = frozenset({"image in a result", "text document"})
     _door: Door
     _quirks: Quirks
 
     def build(self, wanted: Request, /, *, stream: bool) -> Built:
         """See `Dialect.build`."""
+        asked = None
+        if wanted.output is not None and wanted.output.schema is not None and not self._quirks.json_schema:
+            asked = asked_by_call(wanted)
         body, dropped = request.write(
-            wanted, self.target.model, self._quirks, stream=stream, lenient=self.target.lenient
+            wanted if asked is None else asked,
+            self.target.model,
+            self._quirks,
+            stream=stream,
+            lenient=self.target.lenient,
         )
-        return Built(self._door.request(body, stream=stream), dropped)
+        return Built(self._door.request(body, stream=stream), dropped, asked is not None)
 
     def completion(self, body: bytes) -> Completion:
         """See `Dialect.completion`."""

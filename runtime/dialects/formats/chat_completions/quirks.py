@@ -20,7 +20,8 @@ class Quirks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     developer_role: bool = True
     """Whether it knows the role `developer`; if not, such messages are sent as `system`."""
     json_schema: bool = True
-    """Whether its answers can be bound to a JSON schema; if not, only to JSON of any shape."""
+    """Whether its answers can be bound to a JSON schema. If not, only to JSON of any shape; a schema is then asked for as
+    that of a function (see `dialects.by_call`)."""
     seed_field: Literal["seed", "random_seed"] = "seed"
     top_k: bool = False
     """Whether it takes `top_k`, which OpenAI itself does not."""

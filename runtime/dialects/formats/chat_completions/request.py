@@ -347,9 +347,10 @@ def write(
     """The body for a vendor, and what was dropped. Raises `Unsupported` unless `lenient`."""
     wishes = Wishes(lenient=lenient)
     body: dict[str, Any] = {"model": model, "messages": _write_messages(request.messages, quirks, wishes)}
-    if request.tools:
-        body["tools"] = [_write_tool(tool) for tool in request.tools]
-    if request.tool_choice is not None:
+    tools = [_write_tool(tool) for tool in wishes.functions(request.tools, FORMAT)]
+    if tools:
+        body["tools"] = tools
+    if request.tool_choice is not None and (tools or not request.tools):
         body["tool_choice"] = _write_choice(request.tool_choice)
     if request.output is not None:
         body["response_format"] = _write_output(request.output, quirks, wishes)
@@ -376,7 +377,7 @@ def write(
         _write_extra(request.extra, body, wishes)
     for name in quirks.refuses:
         if body.pop(name, None) is not None:
-            wishes.cannot(name)
+            wishes.refused(name, FORMAT)
     if stream:
         body["stream"] = True
         if quirks.stream_usage:

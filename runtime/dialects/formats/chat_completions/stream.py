@@ -8,7 +8,7 @@ however plausible its last sentence.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -21,6 +21,7 @@ from ....canon import (
     Failed,
     Fault,
     Finished,
+    Opaque,
     OpaqueDelta,
     Opened,
     Refusal,
@@ -80,6 +81,7 @@ class _Delta(Struct):
 class _Choice(Struct):
     index: Annotated[int, Meta(ge=0, lt=MOST_CHOICES)] = 0
     delta: _Delta | None = None
+    text: str | None = None
     finish_reason: str | None = None
     logprobs: Any = None
     error: Any = None
@@ -198,9 +200,13 @@ class Reader:
         self._open_choices.add(index)
         if choice.delta is not None:
             self._delta(choice.delta, index, events)
-        if choice.logprobs or choice.content_filter_results:
-            beside = _given(logprobs=choice.logprobs, content_filter_results=choice.content_filter_results)
-            events.append(OpaqueDelta(FORMAT, beside, index, content=False))
+        elif choice.text:
+            # A text completion: the framing is the same.
+            events.append(TextDelta(choice.text, index))
+        if choice.logprobs:
+            events.append(_about("logprobs", index, logprobs=choice.logprobs))
+        if choice.content_filter_results:
+            events.append(_about("choice", index, content_filter_results=choice.content_filter_results))
         if choice.finish_reason and index not in self._ended_choices:
             self._ended_choices.add(index)
             reason = FINISHES.get(choice.finish_reason, "other")
@@ -223,10 +229,13 @@ class Reader:
         if delta.function_call is not None:
             self._call(_Call(0, None, delta.function_call), index, events)
         if delta.annotations or delta.audio or delta.reasoning_details:
-            beside = _given(
-                annotations=delta.annotations, audio=delta.audio, reasoning_details=delta.reasoning_details
-            )
-            events.append(OpaqueDelta(FORMAT, {"delta": beside}, index, content=bool(delta.audio)))
+            beside = {
+                "annotations": delta.annotations,
+                "audio": delta.audio,
+                "reasoning_details": delta.reasoning_details,
+            }
+            told = {name: value for name, value in beside.items() if value}
+            events.append(OpaqueDelta(FORMAT, told, index, content=bool(delta.audio), about="message"))
 
     def _call(self, call: _Call, index: int, events: list[Event]) -> None:
         """One piece of a call. Without an index, a new id or name begins a new call."""
@@ -284,8 +293,8 @@ class Reader:
         events.append(Failed(Fault(kind=kind, message=message)))
 
 
-def _given(**fields: Any) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value}
+def _about(what: Literal["choice", "logprobs"], index: int, **fields: Any) -> OpaqueDelta:
+    return OpaqueDelta(FORMAT, fields, index, content=False, about=what)
 
 
 def events_of(completion: Completion) -> list[Event]:
@@ -312,6 +321,8 @@ def _as_events(choice: Choice) -> Iterable[Event]:
         elif isinstance(part, ToolCall):
             yield ToolCallDelta(calls, part.id, part.name, part.arguments, choice.index)
             calls += 1
+        elif isinstance(part, Opaque):
+            yield OpaqueDelta(FORMAT, part.payload, choice.index)
 
 
 # --- out ----------------------------------------------------------------------------------------
@@ -424,6 +435,10 @@ class Writer:
         return self._delta(event.index, b"", _encode(word))
 
     def _opaque(self, event: OpaqueDelta) -> bytes:
-        delta = event.payload.get("delta") or {}
-        beside = {name: value for name, value in event.payload.items() if name != "delta"}
-        return self._delta(event.index, _encode(delta)[1:-1], beside=_encode(beside)[1:-1])
+        """What stands beside the content. A piece of content that is no text (Mistral's references) has no place in a
+        client's text, here as little as in a whole answer."""
+        if event.about == "message":
+            return self._delta(event.index, _encode(event.payload)[1:-1])
+        if event.about in ("choice", "logprobs"):
+            return self._delta(event.index, b"", beside=_encode(event.payload)[1:-1])
+        return b""

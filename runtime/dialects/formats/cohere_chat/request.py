@@ -83,15 +83,16 @@ def write(
 def _write_tools(request: Request, body: dict[str, Any], wishes: Wishes) -> None:
     if request.parallel_tool_calls is False and request.tools:
         wishes.cannot("parallel_tool_calls: false", "leave it out")
-    tools, choice = request.tools, request.tool_choice
+    functions = tools = wishes.functions(request.tools, FORMAT)
+    choice = request.tool_choice
     if choice is not None and choice.mode == "named":
         tools = [tool for tool in tools if tool.name == choice.name]
         if not tools:
             wishes.cannot(f"a call of {choice.name!r}, which is none of the tools")
-            tools, choice = request.tools, None
+            tools, choice = functions, None
     if not tools:
         return
-    body["tools"] = [_tool(tool, wishes) for tool in tools]
+    body["tools"] = [_tool(tool) for tool in tools]
     strict = [tool for tool in tools if tool.strict]
     if strict:
         if len(strict) < len(tools):
@@ -103,10 +104,7 @@ def _write_tools(request: Request, body: dict[str, Any], wishes: Wishes) -> None
         body["tool_choice"] = word
 
 
-def _tool(tool: Tool, wishes: Wishes) -> dict[str, Any]:
-    other = next((name for name in tool.extra or {} if name != FORMAT), None)
-    if other is not None and tool.parameters is None and tool.description is None:
-        wishes.cannot(f"the tool {tool.name!r} of the format {other}")
+def _tool(tool: Tool) -> dict[str, Any]:
     function: dict[str, Any] = {"name": tool.name}
     if tool.description is not None:
         function["description"] = tool.description

@@ -160,7 +160,8 @@ class Reader:
         elif delta.message is not None:
             self._message(event.type, delta.message, events)
             if event.logprobs:
-                events.append(OpaqueDelta(FORMAT, {"logprobs": event.logprobs}, content=False))
+                told = {"logprobs": [event.logprobs]}
+                events.append(OpaqueDelta(FORMAT, told, content=False, about="logprobs"))
 
     def _message(self, kind: str, message: _Message, events: list[Event]) -> None:
         if kind in ("content-delta", "content-start"):

@@ -58,16 +58,23 @@ class _Body(Struct):
 
 
 _KNOWN: Final = frozenset(_Body.__struct_fields__)
+_encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def read(body: bytes) -> ClientRequest:
-    """A client's request. Raises `InvalidBody`, naming the field."""
+def read(body: bytes, model: str | None = None) -> ClientRequest:
+    """A client's request. `model` is the one that the URL names, if it does: it counts, whatever the body says.
+
+    Raises `InvalidBody`, naming the field.
+    """
     try:
+        raw = _decode(body)
+        if model is not None:
+            body = _encode({**raw, "model": model})
         fields = msgspec.json.decode(body, type=_Body)
         extra = {
             name: read_json(bytes(value))
-            for name, value in _decode(body).items()
+            for name, value in raw.items()
             if name not in _KNOWN and bytes(value) != b"null"
         }
     except msgspec.ValidationError as error:

@@ -11,7 +11,7 @@ import re
 from typing import Any, Final
 
 from ....canon import Reasoning, Request
-from .drops import Drops
+from ...wishes import Wishes
 
 __all__ = ["generation_config", "takes_levels"]
 
@@ -41,7 +41,7 @@ def takes_levels(model: str) -> bool:
     return found is not None and int(found.group(1)) >= 3
 
 
-def generation_config(request: Request, model: str, thinking: str | None, drops: Drops) -> dict[str, Any]:
+def generation_config(request: Request, model: str, thinking: str | None, wishes: Wishes) -> dict[str, Any]:
     """The fields of `generationConfig` that `request` asks for in canonical words."""
     config: dict[str, Any] = {}
     for name, field in _PLAIN:
@@ -49,26 +49,26 @@ def generation_config(request: Request, model: str, thinking: str | None, drops:
         if value is not None:
             config[field] = value
     if request.stop:
-        config["stopSequences"] = _stops(request.stop, drops)
+        config["stopSequences"] = _stops(request.stop, wishes)
     if request.output is not None:
         config["responseMimeType"] = "application/json"
         if request.output.schema is not None:
             config["responseJsonSchema"] = request.output.schema
     if request.reasoning is not None:
         levels = takes_levels(model) if thinking is None else thinking == "level"
-        told = _thinking(request.reasoning, levels, drops)
+        told = _thinking(request.reasoning, levels, wishes)
         if told:
             config["thinkingConfig"] = told
     return config
 
 
-def _stops(stops: list[str], drops: Drops) -> list[str]:
+def _stops(stops: list[str], wishes: Wishes) -> list[str]:
     if len(stops) > _MOST_STOPS:
-        drops.refuse(f"more than {_MOST_STOPS} stop sequences", "name fewer")
+        wishes.cannot(f"more than {_MOST_STOPS} stop sequences", "name fewer")
     return stops[:_MOST_STOPS]
 
 
-def _thinking(reasoning: Reasoning, levels: bool, drops: Drops) -> dict[str, Any]:
+def _thinking(reasoning: Reasoning, levels: bool, wishes: Wishes) -> dict[str, Any]:
     told: dict[str, Any] = {}
     effort = reasoning.effort
     if effort is not None and (levels or reasoning.budget_tokens is None):
@@ -76,7 +76,7 @@ def _thinking(reasoning: Reasoning, levels: bool, drops: Drops) -> dict[str, Any
         if effort in unit:
             told["thinkingLevel" if levels else "thinkingBudget"] = unit[effort]
         else:
-            drops.refuse(f"reasoning effort {effort!r}", f"use one of {', '.join(unit)}")
+            wishes.cannot(f"reasoning effort {effort!r}", f"use one of {', '.join(unit)}")
     elif reasoning.budget_tokens is not None:
         told["thinkingBudget"] = reasoning.budget_tokens
     elif reasoning.adaptive and not levels:

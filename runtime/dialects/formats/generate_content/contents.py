@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from ....canon import Audio, File, Image, Message, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
 from ...untrusted import Unreadable, read_json
+from ...wishes import Wishes
 from .config import takes_levels
-from .drops import Drops
 from .media_parts import media_part
 from .wire import FORMAT, MADE_ID, METADATA_FIELDS
 
@@ -28,7 +28,7 @@ _SYSTEM: Final = ("system", "developer")
 _MEDIA: Final = (Image, File, Audio)
 
 
-def system_of(messages: list[Message], drops: Drops) -> list[dict[str, Any]]:
+def system_of(messages: list[Message], wishes: Wishes) -> list[dict[str, Any]]:
     """The parts of the system instruction, from all system and developer messages in their order."""
     parts: list[dict[str, Any]] = []
     for message in messages:
@@ -40,20 +40,20 @@ def system_of(messages: list[Message], drops: Drops) -> list[dict[str, Any]]:
             elif isinstance(part, Opaque) and part.format == FORMAT:
                 parts.append(part.payload)
             else:
-                drops.refuse(f"{_kind(part)} in a system message", "say it in a user message")
+                wishes.cannot(f"{_kind(part)} in a system message", "say it in a user message")
     return parts
 
 
-def contents_of(messages: list[Message], model: str, drops: Drops) -> list[dict[str, Any]]:
+def contents_of(messages: list[Message], model: str, wishes: Wishes) -> list[dict[str, Any]]:
     """The turns. Messages without a part are left out, since the vendor refuses a content without parts."""
-    writer = _Writer(takes_levels(model), drops)
+    writer = _Writer(takes_levels(model), wishes)
     contents: list[dict[str, Any]] = []
     tool_turn = False
     for message in messages:
         if message.role in _SYSTEM:
             continue
         if message.name is not None and message.role != "tool":
-            drops.refuse("the name of a message", "put it into the text")
+            wishes.cannot("the name of a message", "put it into the text")
         parts = writer.parts(message)
         if not parts:
             continue
@@ -96,9 +96,9 @@ def _sealed(part: dict[str, Any], signature: str | None) -> dict[str, Any]:
 class _Writer:
     """Writes the messages of one conversation in order, and remembers the names of its calls."""
 
-    def __init__(self, needs_signatures: bool, drops: Drops) -> None:
+    def __init__(self, needs_signatures: bool, wishes: Wishes) -> None:
         self._needs_signatures = needs_signatures
-        self._drops = drops
+        self._wishes = wishes
         self._names: dict[str, str] = {}
 
     def parts(self, message: Message) -> list[dict[str, Any]]:
@@ -106,7 +106,7 @@ class _Writer:
         if message.content == "" and message.role == "assistant":
             return []
         if isinstance(message.content, str) and message.role == "tool":
-            self._drops.refuse("a tool message without a tool result")
+            self._wishes.cannot("a tool message without a tool result")
             return []
         found: list[dict[str, Any]] = []
         later: list[dict[str, Any]] = []
@@ -125,7 +125,7 @@ class _Writer:
         if isinstance(part, Text):
             return _own(_sealed({"text": part.text}, part.signature), part.extra)
         if isinstance(part, _MEDIA):
-            return media_part(part, self._drops)
+            return media_part(part, self._wishes)
         if isinstance(part, ToolCall):
             return self._call(part)
         if isinstance(part, Thinking):
@@ -138,13 +138,13 @@ class _Writer:
 
     def _thinking(self, part: Thinking) -> dict[str, Any] | None:
         if part.format != FORMAT:
-            self._drops.drop("reasoning of another vendor")
+            self._wishes.drop("reasoning of another vendor")
             return None
         return _own(_sealed({"text": part.text, "thought": True}, part.signature), part.extra)
 
     def _opaque(self, part: Opaque) -> dict[str, Any] | None:
         if part.format != FORMAT:
-            self._drops.refuse(_kind(part))
+            self._wishes.cannot(_kind(part))
             return None
         return None if part.payload.keys() <= METADATA_FIELDS else part.payload
 
@@ -164,7 +164,7 @@ class _Writer:
             arguments = None
         if isinstance(arguments, dict):
             return arguments
-        self._drops.refuse("a tool call whose arguments are not a JSON object")
+        self._wishes.cannot("a tool call whose arguments are not a JSON object")
         return {"arguments": call.arguments}
 
     @staticmethod
@@ -185,9 +185,11 @@ class _Writer:
     ) -> None:
         name = self._names.get(result.call_id) or result.name or fallback
         if not name:
-            self._drops.refuse("a tool result without its tool call", "give the name of the function")
+            self._wishes.cannot("a tool result without its tool call", "give the name of the function")
             return
-        media = [media_part(part, self._drops) for part in _parts(result.content) if isinstance(part, _MEDIA)]
+        media = [
+            media_part(part, self._wishes) for part in _parts(result.content) if isinstance(part, _MEDIA)
+        ]
         written: dict[str, Any] = {"name": name, "response": self._response(result)}
         if result.call_id and not result.call_id.startswith(MADE_ID):
             written["id"] = result.call_id
@@ -206,5 +208,5 @@ class _Writer:
             if isinstance(part, Text):
                 texts.append(part.text)
             elif not isinstance(part, _MEDIA):
-                self._drops.refuse(f"{_kind(part)} in a tool result")
+                self._wishes.cannot(f"{_kind(part)} in a tool result")
         return {"error" if result.is_error else "result": "\n".join(texts)}

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ....canon import Audio, File, Image
 from ...media import Data, inline_data
-from .drops import Drops
+from ...wishes import Wishes
 from .wire import FORMAT
 
 __all__ = ["media_part"]
@@ -40,10 +40,10 @@ _TYPES: Final = {
 _SUFFIX: Final = re.compile(r"\.([A-Za-z0-9]+)(?:[?#].*)?$", re.DOTALL)
 
 
-def media_part(media: Image | File | Audio, drops: Drops) -> dict[str, Any]:
+def media_part(media: Image | File | Audio, wishes: Wishes) -> dict[str, Any]:
     """The part for what is not text. The media type of a URL is guessed from its suffix where none is given."""
     if isinstance(media, Image) and media.detail not in (None, "auto"):
-        drops.refuse(f"image detail {media.detail!r}", "leave it out")
+        wishes.cannot(f"image detail {media.detail!r}", "leave it out")
     held = inline_data(media)
     part = _at_url(media.url or "", media.media_type) if held is None else _inline(held)
     own = (media.extra or {}).get(FORMAT)

@@ -17,9 +17,9 @@ from __future__ import annotations
 from typing import Any
 
 from ....canon import Request, Tool, ToolChoice
+from ...wishes import Wishes
 from .config import generation_config
 from .contents import contents_of, system_of
-from .drops import Drops
 from .names import camel_keys
 from .wire import FORMAT
 
@@ -34,28 +34,29 @@ def write(
     `model` is the vendor's name of the model, `thinking` (`level` or `budget`) how it is told to think;
     None: as its name suggests. Raises `Unsupported` unless `lenient`.
     """
-    drops = Drops(lenient)
+    wishes = Wishes(lenient=lenient)
     extra = camel_keys(request.extra.get(FORMAT) or {})
-    body: dict[str, Any] = {"contents": contents_of(request.messages, model, drops)}
-    system = system_of(request.messages, drops)
+    body: dict[str, Any] = {"contents": contents_of(request.messages, model, wishes)}
+    system = system_of(request.messages, wishes)
     if system:
         body["systemInstruction"] = {"parts": system}
-    tools = _tools(request.tools, extra.pop("tools", None))
+    tools = _tools(wishes.functions(request.tools, FORMAT), extra.pop("tools", None))
     if tools:
         body["tools"] = tools
     given = _fields(extra, "toolConfig")
     choice = {} if "functionCallingConfig" in given else _tool_config(request, bool(tools))
     _put(body, "toolConfig", {**given, **choice})
     given = _fields(extra, "generationConfig")
-    config = generation_config(request, model, thinking, drops)
+    config = generation_config(request, model, thinking, wishes)
     if "responseSchema" in given:
         config.pop("responseJsonSchema", None)
     _put(body, "generationConfig", {**given, **config})
     if request.parallel_tool_calls is False and request.tools:
-        drops.refuse("parallel_tool_calls: false", "leave it out")
+        wishes.cannot("parallel_tool_calls: false", "leave it out")
     for name, value in extra.items():
         body.setdefault(name, value)
-    return body, tuple(drops.names)
+    wishes.of_others(request.extra, FORMAT)
+    return body, tuple(dict.fromkeys(wishes.dropped))
 
 
 def _fields(extra: dict[str, Any], name: str) -> dict[str, Any]:

@@ -65,12 +65,14 @@ _BLANK: Final = b" \t\r\n\xef\xbb\xbf"
 class _Candidate:
     """What is known so far about one candidate."""
 
-    __slots__ = ("block", "calls", "metadata", "word")
+    __slots__ = ("block", "calls", "metadata", "spoke", "word")
 
     def __init__(self) -> None:
         self.calls = 0
         self.block = 0
         self.word: str | None = None
+        self.spoke = False
+        """Whether it has brought any content."""
         self.metadata: dict[str, Any] = {}
 
 
@@ -161,7 +163,8 @@ class StreamDecoder:
         except OversizedEvent as error:
             self._fail(Fault(kind=FaultClass.OVERSIZED, message=str(error)), events)
             return
-        words = [candidate.word for candidate in self._candidates.values()]
+        # Of a candidate that consists of metadata, no reason for its end is to be expected.
+        words = [each.word for each in self._candidates.values() if each.spoke or each.word]
         if residue or not (self._blocked or (words and all(words))):
             self._fail(
                 Fault(kind=FaultClass.TRUNCATED, message="the stream ended before the answer did"), events
@@ -188,9 +191,9 @@ class StreamDecoder:
             self._candidate(raw, position, events)
         if chunk.prompt_feedback:
             self._blocked = block_word(chunk.prompt_feedback) or self._blocked
-            self._tell(self._metadata, "promptFeedback", chunk.prompt_feedback, 0, events)
+            self._tell(self._metadata, "promptFeedback", chunk.prompt_feedback, None, events)
         if chunk.model_status:
-            self._tell(self._metadata, "modelStatus", chunk.model_status, 0, events)
+            self._tell(self._metadata, "modelStatus", chunk.model_status, None, events)
         if chunk.usage_metadata is not None:
             usage = usage_of(chunk.usage_metadata)
             if usage is not None and usage != self._usage:
@@ -212,6 +215,7 @@ class StreamDecoder:
         for part in candidate_parts(raw):
             self._part(part, candidate, index, events)
         word = finish_word(raw.get("finishReason"))
+        candidate.spoke = candidate.spoke or len(events) > before
         if word is not None or len(events) > before:
             candidate.word = word
         if len(raw) > 1 and raw.keys() - CANDIDATE_FIELDS:
@@ -219,12 +223,22 @@ class StreamDecoder:
                 if name not in CANDIDATE_FIELDS and value:
                     self._tell(candidate.metadata, name, value, index, events)
 
-    def _tell(self, known: dict[str, Any], name: str, value: Any, index: int, events: list[Event]) -> None:
+    def _tell(
+        self, known: dict[str, Any], name: str, value: Any, index: int | None, events: list[Event]
+    ) -> None:
+        """Tell metadata of the candidate `index`, or of the whole answer, unless that is no news."""
         if known.get(name) != value:
             self._told += name not in known
             if name in known or self._told <= _MOST_METADATA:
                 known[name] = value
-            events.append(OpaqueDelta(FORMAT, {name: value}, index, content=False))
+            if index is None:
+                events.append(OpaqueDelta(FORMAT, {name: value}, content=False, about="answer"))
+            elif name == "logprobsResult":
+                events.append(
+                    OpaqueDelta(FORMAT, {"logprobs": value}, index, content=False, about="logprobs")
+                )
+            else:
+                events.append(OpaqueDelta(FORMAT, {name: value}, index, content=False, about="choice"))
 
     def _part(self, raw: dict[str, Any], candidate: _Candidate, index: int, events: list[Event]) -> None:
         part = read_part(raw, partial(self._ids.make, index, candidate.calls))

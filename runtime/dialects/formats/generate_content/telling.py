@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ....canon import Audio, File, FinishReason, Image, Opaque, Part, Refusal, Text, Thinking, Usage
 from ...untrusted import Unreadable, read_json
-from .drops import Drops
+from ...wishes import Wishes
 from .media_parts import media_part
 from .wire import FORMAT, MADE_ID, METADATA_FIELDS
 
@@ -65,7 +65,7 @@ def write_part(part: Part, *, own: bool, thoughts: bool) -> dict[str, Any] | Non
         case Refusal():
             return {"text": part.text}
         case Image() | File() | Audio():
-            return media_part(part, Drops(lenient=True))
+            return media_part(part, Wishes(lenient=True))
         case Opaque(format=format, payload=payload) if format == FORMAT:
             return payload
     return None

@@ -27,6 +27,7 @@ __all__ = [
     "fields_of_call",
     "next_text",
     "payload_of",
+    "tell_end",
     "told_at_end",
 ]
 
@@ -35,6 +36,9 @@ _EVENTS: Final = frozenset({"content_block_start", "content_block_delta", "messa
 
 _IN_DELTA: Final = ("container", "stop_details", "stop_sequence")
 """Fields of a whole answer that a stream tells in the `delta` of its `message_delta`."""
+
+_MOST_FIELDS: Final = 64
+"""Fields that the end of an answer may have; there are half a dozen."""
 
 _QUIET: Final = frozenset({"service_tier", "inference_geo", "speed"})
 """Fields of the usage that stand in every answer and say how it was asked for."""
@@ -102,12 +106,20 @@ def told_at_end(payloads: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """The fields of a whole answer that its opaque payloads tell."""
     fields: dict[str, Any] = {}
     for payload in payloads:
-        # A block of an answer may bear the type of an event, and be of any other shape.
-        delta, usage = payload.get("delta") or {}, payload.get("usage") or {}
-        if payload.get("type") == "message_delta" and isinstance(delta, dict) and isinstance(usage, dict):
-            fields |= {name: value for name, value in payload.items() if name not in ("type", "delta")}
-            fields |= delta
+        tell_end(fields, payload)
     return fields
+
+
+def tell_end(fields: dict[str, Any], payload: dict[str, Any]) -> None:
+    """Add to `fields` those that one opaque payload tells; of one name the last counts, and there are never more than
+    `_MOST_FIELDS`."""
+    # A block of an answer may bear the type of an event, and be of any other shape.
+    delta, usage = payload.get("delta") or {}, payload.get("usage") or {}
+    if payload.get("type") == "message_delta" and isinstance(delta, dict) and isinstance(usage, dict):
+        told = {**{name: value for name, value in payload.items() if name not in ("type", "delta")}, **delta}
+        for name, value in told.items():
+            if name in fields or len(fields) < _MOST_FIELDS:
+                fields[name] = value
 
 
 def payload_of(part: Part) -> dict[str, Any] | None:

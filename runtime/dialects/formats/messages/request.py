@@ -1,7 +1,7 @@
 """A request body in the messages format: `read` from a client, `write` for a vendor.
 
 What Anthropic has no word for is refused: seeds, several answers, log probabilities, penalties, temperatures above 1,
-JSON without a schema. The name, description and strictness of a wanted JSON schema are left out: they do not
+JSON without a schema (unless `dialects.by_call` can ask for it). The name, description and strictness of a wanted JSON schema are left out: they do not
 change what is asked for, since Anthropic keeps to every schema. `Request.extra["messages"]` is merged in: its `tools`
 after the functions, its `metadata` and `output_config` field by field, and every other field unless the
 canon has said it already. Its `betas` are a header and not a field.
@@ -9,6 +9,7 @@ canon has said it already. Its `betas` are a header and not a field.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -35,19 +36,23 @@ def write(
     model: str,
     *,
     stream: bool,
+    opening: Mapping[str, Any] | None = None,
     default_max_tokens: int = DEFAULT_MAX_TOKENS,
     thinking: Way | None = None,
     system_turns: bool = False,
+    structured: bool = True,
     lenient: bool = False,
 ) -> tuple[bytes, tuple[str, ...]]:
     """The body, and the names of what was dropped. Raises `Unsupported` unless `lenient`.
 
-    `model` is the vendor's name of the model; `thinking` how it is told to think, None: as its name suggests;
-    `system_turns` whether it takes system messages within the conversation.
+    `model` is the vendor's name of the model; `opening` what the body begins with, if not with that; `thinking` how it is
+    told to think, None: as its name suggests; `system_turns` whether it takes system messages within the conversation,
+    `structured` whether it can be bound to a schema.
     """
     wishes = Wishes(lenient=lenient)
     bound = request.max_tokens
-    body: dict[str, Any] = {"model": model, "max_tokens": default_max_tokens if bound is None else bound}
+    body: dict[str, Any] = {"model": model} if opening is None else {**opening}
+    body["max_tokens"] = default_max_tokens if bound is None else bound
     system, messages = split_system(request.messages, wishes)
     if system is not None:
         body["system"] = system
@@ -58,7 +63,7 @@ def write(
     if request.reasoning is not None:
         write_thinking(request.reasoning, thinking or way_of(model), body, bound, wishes)
     if request.output is not None:
-        _output(request.output, body, wishes)
+        _output(request.output, body, wishes, structured)
     _extra(request.extra, body, wishes)
     _tool_choice(request, body)
     if stream:
@@ -91,18 +96,7 @@ def _sampling(request: Request, body: dict[str, Any], wishes: Wishes) -> None:
 
 
 def _tools(tools: list[Tool], body: dict[str, Any], wishes: Wishes) -> None:
-    """The functions. What another format keeps whole, with a `type` of its own, is none."""
-    written = []
-    for tool in tools:
-        strange = [
-            fields["type"]
-            for owner, fields in (tool.extra or {}).items()
-            if owner != FORMAT and "type" in fields
-        ]
-        if strange:
-            wishes.cannot(f"a tool of the type {strange[0]}")
-        else:
-            written.append(_tool(tool))
+    written = [_tool(tool) for tool in wishes.functions(tools, FORMAT)]
     if written:
         body["tools"] = written
 
@@ -135,9 +129,13 @@ def _tool_choice(request: Request, body: dict[str, Any]) -> None:
     body.setdefault("tool_choice", written)
 
 
-def _output(output: JsonOutput, body: dict[str, Any], wishes: Wishes) -> None:
+def _output(output: JsonOutput, body: dict[str, Any], wishes: Wishes, structured: bool) -> None:
+    """What could not be asked for by a call (`dialects.by_call`), or need not."""
     if output.schema is None:
-        wishes.cannot("JSON without a schema", "give a JSON schema")
+        wishes.cannot("JSON without a schema, beside tools or reasoning", "give a JSON schema")
+        return
+    if not structured:
+        wishes.cannot("a JSON schema beside tools or reasoning", "leave these out, or choose a newer model")
         return
     wanted = {"type": "json_schema", "schema": output.schema}
     body["output_config"] = {**body.get("output_config", {}), "format": wanted}

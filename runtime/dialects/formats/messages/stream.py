@@ -73,20 +73,34 @@ class _Call:
 class _Whole:
     """An open block of the format's own, collected until it is whole."""
 
-    __slots__ = ("block", "pieces")
+    __slots__ = ("block", "pieces", "texts")
 
     def __init__(self, block: dict[str, Any]) -> None:
         self.block = block
         self.pieces: list[str] = []
+        self.texts: dict[str, list[str]] = {}
+        """The pieces of those of its fields that come in such."""
+
+    def add(self, name: str, value: Any) -> None:
+        """A field, or a piece more of a text."""
+        if not isinstance(value, str):
+            self.block[name] = value
+            self.texts.pop(name, None)
+        elif name in self.texts:
+            self.texts[name].append(value)
+        else:
+            before = self.block.get(name)
+            self.texts[name] = [before, value] if isinstance(before, str) else [value]
 
     def whole(self) -> dict[str, Any]:
         """The block with its input; one that was cut off keeps the input it began with."""
+        block = {**self.block, **{name: "".join(pieces) for name, pieces in self.texts.items()}}
         if not self.pieces:
-            return self.block
+            return block
         try:
-            return {**self.block, "input": read_json("".join(self.pieces).encode())}
+            return {**block, "input": read_json("".join(self.pieces).encode())}
         except Unreadable:
-            return self.block
+            return block
 
 
 _read = reader_of(_Event)
@@ -298,9 +312,7 @@ class Reader:
             return
         for name, value in delta.items():
             if name != "type" and value is not None:
-                before = block.block.get(name)
-                both = isinstance(before, str) and isinstance(value, str)
-                block.block[name] = before + value if both else value
+                block.add(name, value)
 
     def _stop_all(self, events: list[Event]) -> None:
         """The answer ends: what was not closed ends with it."""

@@ -32,9 +32,10 @@ from ....canon import (
     UsageReported,
 )
 from . import FORMAT
-from .beside import fields_of_call, told_at_end
+from .beside import fields_of_call, tell_end
 from .reply import stop_reason
 from .usage import write_usage
+from .wholeness import Wholeness
 
 __all__ = ["Writer"]
 
@@ -42,20 +43,10 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class _Call(Struct):
-    """A call that is being told. `arguments`: its pieces, until another block begins."""
+    """A call that is being told."""
 
     index: int
-    arguments: list[str] | None
-    open: bool = True
-
-    def ends(self) -> bool:
-        """Whether the call, when another block begins, lacks nothing. Asked once: one that does ends last of all."""
-        pieces, self.arguments = self.arguments, None
-        try:
-            msgspec.json.decode("".join(pieces or ()))
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return False
-        return True
+    arguments: Wholeness
 
 
 class Writer:
@@ -74,8 +65,13 @@ class Writer:
         self._open: tuple[str, int] | None = None
         """The kind of the open block that is no call, and which of its kind it is."""
         self._calls: dict[int, _Call] = {}
-        self._further: dict[str, dict[str, Any]] = {}
-        self._endings: list[dict[str, Any]] = []
+        self._latest: list[_Call] = []
+        """Calls that have begun since the last block of another kind: they end, if they are whole, when the next begins."""
+        self._late: list[_Call] = []
+        """Calls that were not whole then: they end last of all."""
+        self._further: tuple[str, dict[str, Any]] | None = None
+        """The name of the call that comes next, and its further fields."""
+        self._ending: dict[str, Any] = {}
         self._usage = Usage()
         self._finished = Finished("other")
         self._refused = False
@@ -107,7 +103,7 @@ class Writer:
 
     def close(self) -> bytes:
         """The end: the reason, the usage and `message_stop`."""
-        fields = told_at_end(self._endings)
+        fields = self._ending
         reason = stop_reason(
             self._finished.reason,
             self._finished.vendor_reason,
@@ -166,22 +162,25 @@ class Writer:
         if call is None:
             name = event.id or f"toolu_{self._id.removeprefix('msg_')}_{event.call}"
             block = {"type": "tool_use", "id": name, "name": event.name or "", "input": {}}
-            start = self._start({**block, **self._further.pop(name, {})})
-            call = self._calls[event.call] = _Call(self._blocks - 1, [])
+            further, self._further = self._further, None
+            if further is not None and further[0] == name:
+                block |= further[1]
+            start = self._start(block)
+            call = self._calls[event.call] = _Call(self._blocks - 1, Wholeness())
+            self._latest.append(call)
         if not event.arguments:
             return start
-        if call.arguments is not None:
-            call.arguments.append(event.arguments)
+        call.arguments.add(event.arguments)
         return start + _delta(call.index, b'"input_json_delta","partial_json":' + _encode(event.arguments))
 
     def _opaque(self, payload: dict[str, Any]) -> bytes:
         """A whole block of the format's own, or what is told beside the content; see `beside`."""
         match payload:
             case {"type": "message_delta"}:
-                self._endings.append(payload)
+                tell_end(self._ending, payload)
                 return b""
             case {"type": "content_block_start", "content_block": {"id": str(id)}}:
-                self._further[id] = fields_of_call(payload)
+                self._further = (id, fields_of_call(payload))
                 return b""
             case {"type": "content_block_start"}:
                 return self._close_current()
@@ -216,7 +215,7 @@ class Writer:
         return start
 
     def _start(self, block: dict[str, Any]) -> bytes:
-        closing = self._close_current() + self._close_calls(only_whole=True)
+        closing = self._close_current() + self._close_whole()
         self._blocks += 1
         start = _event("content_block_start", {"index": self._blocks - 1, "content_block": block})
         return self._begin() + closing + start
@@ -238,25 +237,28 @@ class Writer:
         return _event("message_start", {"message": message})
 
     def _close_all(self) -> bytes:
-        return self._begin() + self._close_current() + self._close_calls(only_whole=False)
+        calls, self._latest, self._late = [*self._late, *self._latest], [], []
+        return self._begin() + self._close_current() + b"".join([_stop(call.index) for call in calls])
 
     def _close_current(self) -> bytes:
         if self._open is None:
             return b""
         self._open = None
-        return _event("content_block_stop", {"index": self._blocks - 1})
+        return _stop(self._blocks - 1)
 
-    def _close_calls(self, *, only_whole: bool) -> bytes:
-        closed = b""
-        for call in self._calls.values():
-            if call.open and (not only_whole or call.ends()):
-                call.open = False
-                closed += _event("content_block_stop", {"index": call.index})
-        return closed
+    def _close_whole(self) -> bytes:
+        """Another block begins: end those calls that lack nothing. Each is looked at once."""
+        latest, self._latest = self._latest, []
+        self._late += [call for call in latest if not call.arguments.whole]
+        return b"".join([_stop(call.index) for call in latest if call.arguments.whole])
 
 
 def _event(kind: str, fields: dict[str, Any]) -> bytes:
     return b"event: " + kind.encode() + b"\ndata: " + _encode({"type": kind, **fields}) + b"\n\n"
+
+
+def _stop(index: int) -> bytes:
+    return _event("content_block_stop", {"index": index})
 
 
 def _delta(index: int, inner: bytes) -> bytes:

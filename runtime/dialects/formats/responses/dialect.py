@@ -20,6 +20,7 @@ class ResponsesDialect(Dialect):
     """A subclass sets `_door` and `_options` when it is made."""
 
     format: ClassVar[str] = FORMAT
+    emulates: ClassVar[frozenset[str]] = frozenset({"text document"})
     _door: Door
     _options: Options
 

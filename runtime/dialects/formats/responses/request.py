@@ -31,9 +31,10 @@ def write(
     """The body for a vendor, and what was dropped. Raises `Unsupported` unless `lenient`."""
     wishes = Wishes(lenient=lenient)
     body: dict[str, Any] = {"model": model, "input": write_items(request.messages, wishes)}
-    if request.tools:
-        body["tools"] = [written for tool in request.tools if (written := _tool(tool, wishes)) is not None]
-    if request.tool_choice is not None:
+    tools = [_tool(tool) for tool in wishes.functions(request.tools, FORMAT)]
+    if tools:
+        body["tools"] = tools
+    if request.tool_choice is not None and (tools or not request.tools):
         body["tool_choice"] = _tool_choice(request.tool_choice)
     if request.output is not None:
         body["text"] = {"format": _output(request.output)}
@@ -51,7 +52,7 @@ def write(
     wishes.of_others(request.extra, FORMAT)
     for name in options.refuses:
         if body.pop(name, None) is not None:
-            wishes.cannot(name)
+            wishes.refused(name, FORMAT)
     _ours(body, model, options)
     if stream:
         body["stream"] = True
@@ -74,13 +75,8 @@ def _sampling(request: Request, body: dict[str, Any], wishes: Wishes) -> None:
             wishes.cannot(name, "leave it out, or send the request to a vendor that has it")
 
 
-def _tool(tool: Tool, wishes: Wishes) -> dict[str, Any] | None:
+def _tool(tool: Tool) -> dict[str, Any]:
     own = (tool.extra or {}).get(FORMAT)
-    for owner, fields in (tool.extra or {}).items():
-        if owner != FORMAT and "type" in fields:
-            # What another format keeps whole is no function.
-            wishes.cannot(f"a tool of the type {fields['type']}")
-            return None
     written: dict[str, Any] = {"type": "function", "name": tool.name}
     if tool.description is not None:
         written["description"] = tool.description

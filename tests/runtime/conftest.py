@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-from llm_dispatcher.runtime.config import pricing
+from llm_dispatcher.runtime.config import price_list, pricing
 from llm_dispatcher.runtime.config.price_list import PriceList, read_price_list
 
 
@@ -17,3 +17,4 @@ def listed() -> PriceList:
 @pytest.fixture(autouse=True)
 def _one_price_list(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pricing, "read_price_list", listed)
+    monkeypatch.setattr(price_list, "read_price_list", listed)
