@@ -355,9 +355,10 @@ class Retry(Table, frozen=True, kw_only=True):
     """A vendor that asks for more patience than this is not asked again within the request."""
     backoff: Backoff = Backoff()
     budget: Share = 0.1
-    """Retries allowed per request, over all requests."""
+    """Retries allowed per request, over all requests of the last minute. While more retries help than fail, only those
+    that fail are counted."""
     floor: Annotated[float, Meta(ge=0)] = 1.0
-    """Retries per second that are always allowed."""
+    """Retries per second that are allowed besides, whatever the traffic."""
 
 
 class Hedging(Table, frozen=True, kw_only=True):

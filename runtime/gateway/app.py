@@ -81,6 +81,7 @@ class Gateway:
     def refusal(self, error: Unserved) -> tuple[Headers, bytes]:
         """What a server answers where it cannot, or must not, let us: in the style of the interface that was called."""
         path, headers = error.path, dict(error.headers)
+        # Hardly anything but a POST has a body that can be wrong.
         style = style_of(path, "POST", methods_of(path), headers)
         name = request_id_of(headers) or self._dispatcher.new_request_id()
         failure = Failure(

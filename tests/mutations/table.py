@@ -440,6 +440,60 @@ SHIELDS: Final = (
     ),
 )
 
+BLAME: Final = (
+    Mutation(
+        name="blame-own-queue",
+        breaks="a vendor is given up for the time that was waited for a connection of our own",
+        file="runtime/exchange.py",
+        old="            self._patience.deadline = math.inf if waiting else self.started_at + self._first",
+        new="            pass",
+        tests=("house/test_own_connections.py",),
+    ),
+    Mutation(
+        name="blame-own-queue-billed",
+        breaks="what never got a connection is booked as sent",
+        file="runtime/exchange.py",
+        old="        self.sent = not waiting",
+        new="        self.sent = True",
+        tests=("house/test_own_connections.py",),
+    ),
+    Mutation(
+        name="budget-without-bound",
+        breaks="an outage is made worse by retries that help nobody",
+        file="actors/machines/budget.py",
+        old="    spent = in_vain if helped > in_vain else withdrawals",
+        new="    spent = in_vain",
+        tests=("actors/machines/test_budget.py",),
+    ),
+    Mutation(
+        name="budget-without-evidence",
+        breaks="who was under way at a vendor that fails late gets an error, though another vendor answers",
+        file="actors/machines/budget.py",
+        old="    spent = in_vain if helped > in_vain else withdrawals",
+        new="    spent = withdrawals",
+        tests=("actors/machines/test_budget.py", "house/test_retries.py"),
+    ),
+    Mutation(
+        name="drain-begun",
+        breaks="a request that has just come is cut without a word when the server stops or needs the place",
+        file="runtime/wire/server_connection.py",
+        old="            if self.parser.has_head:",
+        new="            if False:",
+        tests=("wire/test_server_load.py::test_a_request_that_has_begun_is_not_cut_to_make_room",),
+    ),
+    Mutation(
+        name="drain-on-its-way",
+        breaks="a request that is on its way when the server stops gets no answer",
+        file="runtime/wire/server.py",
+        old="            connection.hurry(trio.current_time() + _ON_ITS_WAY)",
+        new="            connection.hurry(trio.current_time())",
+        tests=(
+            "wire/test_server.py::test_draining_closes_the_idle_lets_the_busy_end_and_cuts_the_rest",
+            "simulation/test_found.py::test_a_request_that_came_as_the_server_began_to_drain_is_served",
+        ),
+    ),
+)
+
 MUTATIONS: Final = (
     *JITTER,
     *CANCELLATION,
@@ -449,5 +503,6 @@ MUTATIONS: Final = (
     *MONEY,
     *COOLDOWNS,
     *SHIELDS,
+    *BLAME,
 )
 BY_NAME: Final = {mutation.name: mutation for mutation in MUTATIONS}
