@@ -36,7 +36,7 @@ _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _PROXIES: Final = ("http", "https", "socks5", "socks5h")
 _KEY: Final = re.compile(r"[\x21-\x7e]+")
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")
-_VERSION: Final = re.compile(r"v[0-9]+[a-z0-9]*")
+_VERSION: Final = re.compile(r"v[0-9][a-z0-9]*")
 RESERVED: Final = frozenset({"admin", "api", "health", "metrics", "openai", "ready"})
 """First segments of paths that are the dispatcher's own, or may once be, besides versions (`v1`)."""
 _DEAREST: Final = 100_000

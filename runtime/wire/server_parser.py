@@ -25,8 +25,9 @@ _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([\x21-\x7e]+) HTTP/([0-9]\.[0-
 # One way only to read each line: were the white space before a value a part of its own, a bad last line would be
 # tried in twice as many ways with every line before it.
 _HEADERS = re.compile(rb"(?:" + _TOKEN + rb":[^\x00-\x08\x0a-\x1f\x7f]*\r\n)*")
-_HEADER = re.compile(rb"([^:\r\n]+):[ \t]*([^\r\n]*)\r\n")
-"""One line of what `_HEADERS` has found valid, without the white space before the value."""
+_HEADER = re.compile(rb"^([^:\r\n]+):[ \t]*([^\r\n]*)\r\n", re.MULTILINE)
+"""One line of what `_HEADERS` has found valid, without the white space before the value. It begins where a line does, so that
+no text makes it begin everywhere."""
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?")
 _LENGTH = re.compile(rb"[0-9]{1,15}")
 _HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")

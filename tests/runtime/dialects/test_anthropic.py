@@ -289,7 +289,7 @@ def test_foreign_seals_are_left_out_and_ones_own_sent() -> None:
         ({"n": 2}, "n"),
         ({"logprobs": True}, "logprobs"),
         ({"output": JsonOutput(), "tools": [Tool("f")]}, "JSON without a schema, beside tools or reasoning"),
-        ({"extra": {"chat_completions": {"store": True}}}, "chat_completions.store"),
+        ({"extra": {"chat_completions": {"logit_bias": {"1": 2}}}}, "chat_completions.logit_bias"),
         ({"messages": [USER, Message("system", "late")]}, "a system message within the conversation"),
         ({"messages": [Message("assistant", [ToolCall("a", "f", "{oops")])]}, "arguments of 'f' that are not a JSON object"),
     ],
