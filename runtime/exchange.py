@@ -24,6 +24,7 @@ from .wire.client_errors import (
     StaleConnection,
     TLSFailed,
 )
+from .wire.client_response import fields_of
 
 __all__ = ["MOST_BODY", "Exchange", "broken"]
 
@@ -133,7 +134,7 @@ class Exchange:
             # Nobody waits any more. Left there, it would keep request and answer until the garbage collector looks.
             request.extensions.pop("waiting", None)
         self.status = response.status_code
-        self.headers = response.headers.raw
+        self.headers = fields_of(response)
         self._body = _body_of(response)
         return response.status_code
 
@@ -201,8 +202,9 @@ class Exchange:
         if response is None:
             return
         if complete and self._exhausted:
-            # There is nothing to wait for.
-            await response.aclose()
+            # There is nothing to wait for, nor for the response's own `aclose` to add.
+            if isinstance(response.stream, httpx.AsyncByteStream):
+                await response.stream.aclose()
             return
         if complete:
             with trio.CancelScope(deadline=trio.current_time() + _LINGER, shield=True):

@@ -220,8 +220,9 @@ class Journey:
     def _book(self, attempt: Attempt, *, last: bool, superseded: bool = False) -> None:
         attempt.settle(superseded=superseded)
         self.records.append(attempt.record())
-        self.house.alerts.note(attempt.deployment.vendor, attempt.fault, trio.current_time())
-        self._tell(attempt, attempt.fault, last=last)
+        now = trio.current_time()
+        self.house.alerts.note(attempt.deployment.vendor, attempt.fault, now)
+        self._tell(attempt, attempt.fault, now, last=last)
 
     async def abandon(
         self, attempt: Attempt, error: BaseException | None = None, *, superseded: bool = False
@@ -255,9 +256,9 @@ class Journey:
         else:
             # A cancellation, perhaps in a group.
             fault = Fault(kind=FaultClass.CLIENT_GONE, message="the caller went away")
-        self._tell(None, fault, last=True)
+        self._tell(None, fault, trio.current_time(), last=True)
 
-    def _tell(self, attempt: Attempt | None, fault: Fault | None, *, last: bool) -> None:
+    def _tell(self, attempt: Attempt | None, fault: Fault | None, now: float, *, last: bool) -> None:
         deployment = None if attempt is None else attempt.deployment
         self.house.stats.tell(
             Outcome(
@@ -269,7 +270,7 @@ class Journey:
                 fault=None if fault is None else fault.kind,
                 first_token=None if attempt is None else attempt.first_token,
                 seconds=0.0 if attempt is None else attempt.seconds,
-                request_seconds=trio.current_time() - self.begun,
+                request_seconds=now - self.begun,
                 spent=Spent() if attempt is None else attempt.bill.spent,
                 streamed=self.stream,
                 attempt=len(self.records),

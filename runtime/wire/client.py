@@ -26,6 +26,7 @@ import trio
 
 from .client_errors import NameNotResolved, PoolOverflow, StaleConnection, TLSFailed
 from .client_request import Origin, Outgoing, encode, origin_of
+from .client_response import ReceivedResponse
 from .connect import Connector, Dial, dial_tcp, dial_unix
 from .connection import Connection, Timeouts
 from .pool import ClientLimits, OriginStatistics, Pool, TransportStatistics
@@ -184,12 +185,8 @@ class TrioTransport(httpx.AsyncBaseTransport):
     ) -> httpx.Response:
         parser = connection.parser
         body = ResponseBody(self, request, connection, read_timeout)
-        return httpx.Response(
-            parser.status,
-            headers=parser.headers,
-            stream=body,
-            extensions={"http_version": parser.version, "network_stream": connection.stream},
-        )
+        extensions = {"http_version": parser.version, "network_stream": connection.stream}
+        return ReceivedResponse(parser.status, parser.headers, body, extensions)
 
     def _settle(self, connection: Connection) -> None:
         """The response on `connection` has been received whole."""

@@ -5,6 +5,7 @@ and RFC 9112 allow, so that no value can smuggle in a header or a second request
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 import httpx
@@ -31,6 +32,7 @@ _SPECIAL = {
 }
 _KNOWN_NAMES: Final[dict[bytes, int]] = {}
 _MOST_KNOWN_NAMES = 1024
+_MOST_KNOWN_LINES: Final = 128
 
 
 class Outgoing:
@@ -73,8 +75,7 @@ def encode(
     target = request.url.raw_path
     if absolute:
         target = b"%s://%s%s" % (request.url.raw_scheme, request.url.netloc, target)
-    check_line(method, target)
-    lines = [b"%s %s HTTP/1.1\r\n" % (method, target)]
+    lines = [_request_line(method, target)]
     host = length = encoding = None
     closes = False
     for name, value in (*request.headers.raw, *extra):
@@ -94,6 +95,12 @@ def encode(
     if host is None:
         lines.insert(1, b"Host: %s\r\n" % request.url.netloc)
     return _framed(request, method, lines, length, encoding, closes)
+
+
+@lru_cache(maxsize=_MOST_KNOWN_LINES)
+def _request_line(method: bytes, target: bytes) -> bytes:
+    check_line(method, target)
+    return b"%s %s HTTP/1.1\r\n" % (method, target)
 
 
 def check_line(method: bytes, target: bytes) -> None:
