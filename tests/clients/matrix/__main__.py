@@ -10,7 +10,7 @@ import sys
 import traceback
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from tests.fakes.vendors import FACES
 
@@ -25,7 +25,17 @@ class Outcome:
 
     def __init__(self) -> None:
         self.failures: list[str] = []
-        self.notes: dict[str, None] = {}
+        self.missing: list[str] = []
+        self._absent: dict[tuple[str, str], dict[str, None]] = {}
+
+    @property
+    def notes(self) -> list[str]:
+        """What could not be had, and why."""
+        return [
+            *[f"{name}: no {', '.join(what)}: {why}" for (name, why), what in self._absent.items()],
+            *self.missing,
+            *[f"{name} has no row: {why}" for name, why in WITHOUT_ROW.items()],
+        ]
 
     def cell(self, cell: Cell, *, verbose: bool) -> str:
         """Play one cell; `had/all`."""
@@ -33,7 +43,7 @@ class Outcome:
         for capability in CHECKS:
             reason = absence(cell.client, cell.dialect, capability)
             if reason is not None:
-                self.notes[f"no {capability}: {reason}"] = None
+                self._absent.setdefault((cell.client.name, reason), {})[capability] = None
                 continue
             possible += 1
             try:
@@ -50,21 +60,21 @@ class Outcome:
 
 def play(house: House, clients: list[str], dialects: list[str], *, verbose: bool) -> int:
     """The exit code: 1 if anything failed."""
-    console, outcome = Console(width=max(110, Console().width)), Outcome()
-    table = Table("client", *dialects)
+    console, outcome = Console(width=max(120, Console().width)), Outcome()
+    table = Table(Column("client", no_wrap=True), *dialects)
     for name in clients:
         try:
             client = client_class(name)(house.url)
         except ImportError as error:
-            outcome.notes[f"{name} is not installed: {error}"] = None
+            outcome.missing.append(f"{name} is not installed: {error}")
             table.add_row(name, *["-"] * len(dialects))
             continue
         cells = [outcome.cell(Cell(client, dialect, house.vendors), verbose=verbose) for dialect in dialects]
         client.close()
         table.add_row(name, *cells)
     console.print(table)
-    console.print("Capabilities:", ", ".join(CHECKS))
-    for line in (*outcome.notes, *[f"{name} has no row: {why}" for name, why in WITHOUT_ROW.items()]):
+    console.print("Had of what can be had of:", ", ".join(CHECKS))
+    for line in outcome.notes:
         console.print(f"  {line}", highlight=False)
     for line in outcome.failures:
         console.print(f"[red]failed:[/] {line}", markup=True, highlight=False)

@@ -38,7 +38,8 @@ class AnthropicMessages(Client):
         return _heard(self._ask(model, _said(text)))
 
     def _ask(self, model: str, messages: Any, **more: Any) -> Message:
-        return self._sdk.messages.create(model=model, messages=messages, max_tokens=4000, **more)
+        message: Message = self._sdk.messages.create(model=model, messages=messages, max_tokens=4000, **more)
+        return message
 
     def streamed(self, model: str, text: str) -> Heard:
         """See `Client`."""

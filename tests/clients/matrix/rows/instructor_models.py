@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, ClassVar
 
 import instructor
@@ -30,6 +31,8 @@ class Instructor(Client):
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
+        # It logs every refusal besides raising it.
+        logging.getLogger("instructor").setLevel(logging.CRITICAL)
         self._sdk = openai.OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0)
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, TypeVar
 
 import openai
@@ -26,12 +26,18 @@ class OpenAIAsync(Client):
     called = "tool_calls"
     errors: ClassVar[Errors] = {400: openai.BadRequestError, 429: openai.RateLimitError}
 
-    def _run(self, work: Callable[[openai.AsyncOpenAI], Awaitable[T]]) -> T:
-        async def main() -> T:
-            async with openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key="unused", max_retries=0) as sdk:
-                return await work(sdk)
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self._runner = asyncio.Runner()
+        self._sdk = openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0)
 
-        return asyncio.run(main())
+    def close(self) -> None:
+        """See `Client`."""
+        self._runner.run(self._sdk.close())
+        self._runner.close()
+
+    def _run(self, work: Callable[[openai.AsyncOpenAI], Coroutine[Any, Any, T]]) -> T:
+        return self._runner.run(work(self._sdk))
 
     def _ask(self, model: str, messages: Any, **more: Any) -> Heard:
         async def work(sdk: openai.AsyncOpenAI) -> Heard:

@@ -46,7 +46,8 @@ class OpenAIResponses(Client):
         return _heard(self._ask(model, text))
 
     def _ask(self, model: str, wanted: Any, **more: Any) -> Response:
-        return self._sdk.responses.create(model=model, input=wanted, **more)
+        response: Response = self._sdk.responses.create(model=model, input=wanted, **more)
+        return response
 
     def streamed(self, model: str, text: str) -> Heard:
         """See `Client`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, TypeVar
 
 import openai
@@ -33,13 +33,19 @@ class PydanticAI(Client):
     }
     errors: ClassVar[Errors] = {400: ModelHTTPError, 429: ModelHTTPError}
 
-    def _run(self, model: str, work: Callable[[Agent[None, Any]], Awaitable[T]], **more: Any) -> T:
-        async def main() -> T:
-            async with openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key="unused", max_retries=0) as sdk:
-                chat = OpenAIChatModel(model, provider=OpenAIProvider(openai_client=sdk))
-                return await work(Agent(chat, **more))
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self._runner = asyncio.Runner()
+        self._sdk = openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0)
 
-        return asyncio.run(main())
+    def close(self) -> None:
+        """See `Client`."""
+        self._runner.run(self._sdk.close())
+        self._runner.close()
+
+    def _run(self, model: str, work: Callable[[Agent[None, Any]], Coroutine[Any, Any, T]], **more: Any) -> T:
+        chat = OpenAIChatModel(model, provider=OpenAIProvider(openai_client=self._sdk))
+        return self._runner.run(work(Agent(chat, **more)))
 
     def plain(self, model: str, text: str) -> Heard:
         """See `Client`."""
