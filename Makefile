@@ -8,7 +8,7 @@ PARALLEL ?= -n auto --dist worksteal
 SOURCES := pyproject.toml dispatcher.toml README.md $(shell find runtime actors benchmarks -name '*.py' -o -name '*.toml' -o -name py.typed)
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: serve test check lint corpus simulate scenarios mutations fuzz bench clean help
+.PHONY: serve test check lint corpus clients simulate scenarios mutations fuzz bench clean help
 
 help: ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -27,6 +27,9 @@ lint: $(VENV)/.installed $(VENV)/.tools ## Style and types
 
 corpus: $(VENV)/.installed $(VENV)/.tools ## Dispatch every recorded exchange end to end and print the table
 	$(BIN)/python -m tests.corpus.replay $(ARGS)
+
+clients: $(VENV)/.installed $(VENV)/.clients ## The makers' own clients on a vendor of every dialect, as a table: ARGS="--client anthropic -v"
+	$(BIN)/python -m tests.clients.matrix $(ARGS)
 
 simulate: $(VENV)/.installed $(VENV)/.tools ## Play seeded worlds against the house's promises: SEEDS=50, or one: SEED=1234 ARGS=-v
 	$(BIN)/python -m tests.simulation.run $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),50)) $(ARGS)
@@ -61,4 +64,12 @@ $(VENV)/.installed: $(BIN)/python $(SOURCES)
 $(VENV)/.tools: $(BIN)/python pyproject.toml
 	@echo "Installing the test tools ..."
 	@$(PIP) '.[test,lint,yaml]'
+	@touch $@
+
+$(VENV)/.clients: $(BIN)/python $(VENV)/.tools pyproject.toml
+	@echo "Installing the clients ..."
+	@$(PIP) '.[test,clients]'
+	@if command -v npm >/dev/null; \
+	  then npm install --silent --no-audit --no-fund --prefix $(VENV)/clients-node openai@7; \
+	  else echo "There is no npm, so the package for Node is left out."; fi
 	@touch $@

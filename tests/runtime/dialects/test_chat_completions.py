@@ -438,6 +438,12 @@ def test_a_wrong_body_is_refused_by_the_fields_name(body: dict[str, Any], param:
     assert caught.value.param == param
 
 
+def test_a_schema_that_hugging_faces_client_has_moved_is_found() -> None:
+    wanted = {"type": "json_object", "value": {"type": "object"}}
+    body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "response_format": wanted}
+    assert request.read(json.dumps(body).encode()).request.output == JsonOutput({"type": "object"})
+
+
 @pytest.mark.parametrize("depth", [129, 500, 950, 990, 100_000])
 def test_a_body_that_is_nested_too_deeply_is_refused(depth: int) -> None:
     # Some depths can be read and not be written again, further down the stack.

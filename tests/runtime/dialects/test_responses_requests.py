@@ -53,8 +53,8 @@ WORDS = st.text(min_size=1, max_size=5)
 ARGUMENTS = st.dictionaries(WORDS, st.integers() | WORDS, max_size=2).map(json.dumps)
 SPOKEN: st.SearchStrategy[Part] = st.one_of(
     st.builds(Text, WORDS, extra=st.sampled_from([None, {"responses": {"prompt_cache_breakpoint": {"mode": "explicit"}}}])),
-    st.builds(lambda url, detail: Image(url=f"https://e.org/{url}", detail=detail), st.integers(0, 9), st.sampled_from([None, "low"])),
-    st.builds(lambda data: Image(data=data, media_type="image/png"), st.sampled_from(["AAAA", "iVBO"])),
+    st.builds(lambda url, detail: Image(url=f"https://e.org/{url}", detail=detail), st.integers(0, 9), st.sampled_from(["auto", "low"])),
+    st.builds(lambda data: Image(data=data, media_type="image/png", detail="auto"), st.sampled_from(["AAAA", "iVBO"])),
     st.builds(lambda name: Opaque("responses", {"type": "input_file", "file_id": name}), WORDS),
 )  # fmt: skip
 
@@ -325,3 +325,9 @@ def test_items_and_parts_of_the_format_go_back_where_they_were() -> None:
         {"role": "assistant", "content": "b"},
         output,
     ]
+
+
+def test_the_detail_of_an_image_is_always_said_since_the_interface_demands_it() -> None:
+    [item] = body(messages=[Message("user", [Image(url="https://e.org/i.png")])])["input"]
+    [image] = item["content"]
+    assert image["detail"] == "auto"

@@ -170,7 +170,9 @@ def _read_output(raw: dict[str, Any] | None, extra: dict[str, Any]) -> JsonOutpu
         return None
     kind = raw.get("type")
     if kind == "json_object":
-        return JsonOutput()
+        # Hugging Face's own client has the schema here, whatever it was given, since its servers want it so.
+        value = raw.get("value")
+        return JsonOutput(value if isinstance(value, dict) else None)
     schema = raw.get("json_schema")
     if kind == "json_schema":
         if not isinstance(schema, dict):

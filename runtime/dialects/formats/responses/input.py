@@ -64,9 +64,8 @@ def _content_part(part: Part, wishes: Wishes) -> dict[str, Any] | None:
             return {"type": "input_text", "text": part.text, **own_fields(part.extra)}
         case Image():
             url = part.url or f"data:{part.media_type or 'image/png'};base64,{part.data or ''}"
-            image = {"type": "input_image", "image_url": url}
-            if part.detail is not None:
-                image["detail"] = part.detail
+            # The detail must be said; `auto` is what other formats mean by saying nothing.
+            image = {"type": "input_image", "image_url": url, "detail": part.detail or "auto"}
             return {**image, **own_fields(part.extra)}
         case File():
             return _file(part)
