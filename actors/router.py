@@ -5,8 +5,8 @@ deployments, and the waiting room. It leases nothing itself: it forwards each re
 and what that vendor declines comes back for the next candidate. When all have declined
 
 - a request that a limit or a cooldown keeps back waits in line (`waiting`), unless its turn would come too late;
-- else an open circuit is asked in panic: a caller with time left is better served late than refused, and a vendor
-  that is thought dead may have risen;
+- else they are asked again in panic, those that hold back traffic while they fail first and then the open circuits: a
+  caller with time left is better served late than refused, and a vendor that is thought dead may have risen;
 - only then is the answer `NoLease`.
 
 When this machine's own network is down (`machines.network`), requests are refused at once but for one
@@ -179,7 +179,7 @@ class Router:
         return self._exhausted(way, refused, now)
 
     def _exhausted(self, way: Declined, refused: tuple[Refused, ...], now: float) -> Forward | NoLease | Park:
-        """Everybody has declined: wait, or ask an open circuit in panic, or give up."""
+        """Everybody has declined: wait, or ask the least bad in panic, or give up."""
         route, waiting = way.route, self._state.waiting
         if way.desperate or route.hedge is not None:
             return _no_lease(refused)
@@ -192,14 +192,21 @@ class Router:
             waited = self._wait(key, route, refused, now)
             if isinstance(waited, Park):
                 return waited
-        least_bad = min(
-            [each for each in refused if each.cause is Cause.OPEN],
-            key=lambda each: (each.until, self._failures(each.deployment)),
-            default=None,
-        )
-        if least_bad is None:
+        plan = self._least_bad(route, refused)
+        if not plan:
             return waited
-        return self._next(Declined(route, (least_bad.deployment,), 0, refused, desperate=True), now)
+        others = tuple([each for each in refused if each.deployment not in plan])
+        return self._next(Declined(route, plan, 0, others, desperate=True), now)
+
+    def _least_bad(self, route: Route, refused: tuple[Refused, ...]) -> tuple[str, ...]:
+        """Whom to ask in panic, in this order. Where the last attempt failed is where the next one has to pause."""
+
+        def badness(each: Refused) -> tuple[bool, bool, float, float]:
+            opened = each.cause is Cause.OPEN
+            return each.deployment == route.again, opened, each.until, self._failures(each.deployment)
+
+        sick = [each for each in refused if each.cause in (Cause.OPEN, Cause.THROTTLED)]
+        return tuple([each.deployment for each in sorted(sick, key=badness)])
 
     def _wait(
         self, key: tuple[str, ...], route: Route, refused: tuple[Refused, ...], now: float

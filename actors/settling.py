@@ -53,7 +53,9 @@ class Settling:
         self._accepted(deployment, now)
         self._moved(
             deployment,
-            deployment.breaker.settle(held.circuit, Verdict.SUCCESS, now, self._rng, slow=slow),
+            deployment.breaker.settle(
+                held.circuit, Verdict.SUCCESS, now, self._rng, slow=slow, streamed=True
+            ),
             now,
         )
 

@@ -330,7 +330,7 @@ class Journey:
             return False
         row = consequence(fault.kind, fault.status)
         delay = self._delay(fault, row)
-        again = self._may_repeat(name, fault, row.same, now + delay) and not _untrusted(attempt.lease, row)
+        again = self._may_repeat(name, fault, row.same, now + delay) and not _failed_trial(attempt.lease, row)
         if not (row.other or again or self._elsewhere(fault)):
             return False
         self._tried = (*self._tried, name)
@@ -416,9 +416,10 @@ class Journey:
         self._needs = self._facts.needs | needs
 
 
-def _untrusted(lease: Lease, row: Consequence) -> bool:
-    """Whether the deployment was on trial, and did not stand it: its circuit is open again, and stays so for seconds."""
-    return row.breaker is Health.FAILURE and (lease.probe or lease.desperate)
+def _failed_trial(lease: Lease, row: Consequence) -> bool:
+    """Whether the deployment was on trial, and did not stand it: its circuit is open again, and stays so for seconds. One
+    that is asked in panic beside its trials has shown that it answers now and then."""
+    return lease.probe and row.breaker is Health.FAILURE
 
 
 def _internal(error: Exception) -> Fault:

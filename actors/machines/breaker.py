@@ -4,8 +4,8 @@ Theory. A breaker stops sending to a deployment that fails, so that callers go e
 and finds out with few calls when it has (M. Nygard, "Release It!"). The states and the table between them are in
 `breaker_states`; what is particular here:
 
-*Evidence is apart.* Which counts are reason to trip stands in `evidence`, whose turn it is to probe in `probes`; here is what
-follows from it.
+*Evidence is apart.* Which counts are reason to trip stands in `evidence`, whose turn it is to probe in `probes`, who is worth
+asking all the same in `pulse`; here is what follows from it.
 
 *Epochs.* A call that began before the breaker tripped can end, well or badly, long after. Each permit carries the
 epoch it was granted in; an answer from an earlier epoch is counted in the statistics and moves nothing. Half open, only a
@@ -22,7 +22,9 @@ return, so it fails the probe.
 back in step, and are never shorter than the vendor asked for.
 
 *Panic.* When nothing better is left the router may ask an open breaker to go half open early. If that probe fails too,
-the time already set stands: what was learned is nothing new, and it must not push recovery further away.
+the time already set stands: what was learned is nothing new, and it must not push recovery further away. Of a deployment
+that is dead these probes are all; one that still answers some of its calls (`pulse`) takes every call in panic, and those
+beyond the probes move nothing.
 """
 
 import math
@@ -45,6 +47,7 @@ from .breaker_states import (
 )
 from .evidence import Evidence
 from .probes import ProbeTurns
+from .pulse import Pulse
 
 __all__ = [
     "TRANSITIONS",
@@ -80,23 +83,27 @@ class CircuitBreaker:
         self._verdicts = [0] * len(Verdict)
         self._probes = ProbeTurns(self.settings.probe_timeout)
         self._evidence = Evidence(self.settings)
+        self._pulse = Pulse()
 
     # Asking and answering
 
     def admit(self, now: float, rng: random.Random, *, panic: bool = False) -> Permit | Refusal:
         """Ask to make a call at `now`. Every permit must come back through `settle` or `release`.
 
-        `panic` says that there is no better deployment: an open breaker then hands out probes before its time.
+        `panic` says that there is no better deployment: an open breaker then hands out probes before its time, and permits
+        beside them if the deployment still answers some of its calls.
         """
         self._refresh(now)
         if self.state is State.OPEN and panic:
             self._go(Cause.PANICKED, now)
         state = self.state
         if state is State.HALF_OPEN:
-            return self._admit_probe(now, rng)
-        if state is State.OPEN:
+            turn = self._admit_probe(now, rng)
+            if not panic or isinstance(turn, Permit) or not self._pulse.alive:
+                return turn
+        elif state is State.OPEN:
             return Refusal(self.until, state)
-        if state is State.ISOLATED:
+        elif state is State.ISOLATED:
             return Refusal(math.inf, state)
         self._issued += 1
         return Permit(self.epoch, False, self._issued)
@@ -110,13 +117,16 @@ class CircuitBreaker:
         retry_at: float | None = None,
         *,
         slow: bool = False,
+        streamed: bool = False,
     ) -> Transition | None:
         """Report a verdict on the call made under `permit`; returns the transition it caused, if any.
 
         A streamed call reports twice: at its first content, and `STREAM_OK` or `STREAM_BROKEN` at its end. `retry_at` is
-        the vendor's own time for coming back; `slow` says that first content took longer than `slow_after` allows.
+        the vendor's own time for coming back; `slow` says that first content took longer than `slow_after` allows,
+        `streamed` that it was a stream's, so that a second verdict follows.
         """
         self._verdicts[verdict] += 1
+        self._pulse.feel(verdict)
         if permit.epoch != self.epoch:
             self.stragglers += 1
             return None
@@ -124,7 +134,8 @@ class CircuitBreaker:
             return self._settle_probe(permit, verdict, now, rng, retry_at)
         if self.state is State.CLOSED or self.state is State.SLOW:
             self._refresh(now)
-            cause = self._evidence.judge(verdict, now, slow=slow, is_slow=self.state is State.SLOW)
+            is_slow = self.state is State.SLOW
+            cause = self._evidence.judge(verdict, now, slow=slow, streamed=streamed, is_slow=is_slow)
             if cause is not None:
                 return self._go(cause, now, self._open_until(cause, now, rng, retry_at))
         return None
@@ -279,6 +290,8 @@ class CircuitBreaker:
             self._ramp_from = None if source is State.FORCED_CLOSED else now
         if cause is Cause.SUSPECTED or cause is Cause.AUTOMATIC:
             self.until = now
+        if cause is Cause.SUSPECTED:
+            self._pulse.clear()
         self._probe_successes = 0
         self._probes.clear()
         if source in KEEPS_EPOCH and target in KEEPS_EPOCH:

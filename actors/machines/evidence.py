@@ -7,7 +7,8 @@ burst. The rules are looked at when a failure arrives: a success is no reason to
 
 Calls are counted at their first content, error or time-out, not at their end, else five-minute answers would blind the
 window. What goes wrong after first content becomes known much later and has a window of its own with a lower threshold:
-a stream cut short cannot be repeated invisibly.
+a stream cut short cannot be repeated invisibly. There, too, streams count from their first content on: one that breaks ends
+early and one that is whole ends late, so that where traffic has just begun most of those that have ended are broken ones.
 
 Answers that come late are a third matter. They are not failures, so they never open the breaker; when most are late
 the deployment is slow, and it is no longer once a few in a row are quick or none has been slow for a while.
@@ -37,13 +38,20 @@ class Evidence:
         self._settings = settings
         self._answers = RollingWindow(settings.window, settings.slices, ("success", "failure"))
         self._pace = RollingWindow(settings.window, settings.slices, ("slow", "quick"))
-        self._streams = RollingWindow(settings.window, settings.slices, ("ok", "broken"))
+        self._streams = RollingWindow(settings.window, settings.slices, ("begun", "ok", "broken"))
         self._slow_seen_at = -math.inf
         self._quick_streak = 0
         self.consecutive = 0
 
-    def judge(self, verdict: Verdict, now: float, *, slow: bool, is_slow: bool) -> Cause | None:
-        """Count a verdict; the cause if it is reason to leave the present state (`is_slow`: that state is slow)."""
+    def judge(
+        self, verdict: Verdict, now: float, *, slow: bool, is_slow: bool, streamed: bool = False
+    ) -> Cause | None:
+        """Count a verdict; the cause if it is reason to leave the present state (`is_slow`: that state is slow).
+
+        `streamed`: a stream has begun with it.
+        """
+        if streamed:
+            self._streams.add("begun", now)
         return self._judge_health(verdict, now) or self._judge_pace(verdict, now, slow, is_slow)
 
     def slow_ends_at(self) -> float:
@@ -83,13 +91,17 @@ class Evidence:
             self._answers.add("failure", now)
             if self.consecutive >= settings.consecutive:
                 return Cause.CONSECUTIVE
-            if self._reaches(self._answers, "failure", settings.failure_share, now):
+            failures, answers = self._answers.count("failure", now), self._answers.total(now)
+            if self._is_many(failures, answers, settings.failure_share):
                 return Cause.FAILURE_RATE
         elif verdict is Verdict.STREAM_OK:
             self._streams.add("ok", now)
         elif verdict is Verdict.STREAM_BROKEN:
             self._streams.add("broken", now)
-            if self._reaches(self._streams, "broken", settings.stream_share, now):
+            seen = self._streams.counts(now)
+            # Of those that end within the window many may have begun before it.
+            streams = max(seen["begun"], seen["ok"] + seen["broken"])
+            if self._is_many(seen["broken"], streams, settings.stream_share):
                 return Cause.STREAMS
         return None
 
@@ -98,7 +110,8 @@ class Evidence:
             self._quick_streak = 0
             self._slow_seen_at = max(self._slow_seen_at, now)
             self._pace.add("slow", now)
-            if not is_slow and self._reaches(self._pace, "slow", self._settings.slow_share, now):
+            late, paces = self._pace.count("slow", now), self._pace.total(now)
+            if not is_slow and self._is_many(late, paces, self._settings.slow_share):
                 return Cause.SLOWED
         elif verdict is Verdict.SUCCESS:
             self._quick_streak += 1
@@ -107,6 +120,5 @@ class Evidence:
                 return Cause.QUICKENED
         return None
 
-    def _reaches(self, window: RollingWindow, name: str, share: float, now: float) -> bool:
-        total = window.total(now)
-        return total >= self._settings.samples and window.count(name, now) >= share * total
+    def _is_many(self, count: int, of: int, share: float) -> bool:
+        return of >= self._settings.samples and count >= share * of

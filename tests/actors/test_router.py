@@ -239,6 +239,23 @@ def test_an_open_circuit_is_the_last_resort() -> None:
     assert isinstance(again, NoLease)
 
 
+def test_those_who_fail_are_asked_in_panic_the_least_bad_first() -> None:
+    refused = (
+        Refused("a/m", Cause.OPEN, 50.0),
+        Refused("b/m", Cause.QUARANTINED, 300.0),
+        Refused("a/n", Cause.OPEN, 40.0),
+        Refused("b/n", Cause.THROTTLED, 0.0),
+        Refused("a/o", Cause.OPEN, 1.0),
+    )
+    asked = ("a/m", "b/m", "a/n", "b/n", "a/o")
+    result = router().handle(Declined(route(again="a/o"), asked, 5, refused), 0.0)
+    # There the last attempt failed, and the next one has to pause.
+    assert plan(result) == ("b/n", "a/n", "a/m", "a/o")
+    assert isinstance(result, Forward)
+    assert isinstance(result.message, Reserve)
+    assert result.message.refused == (refused[1],), "each of the others will say anew why it declines"
+
+
 def test_the_first_matching_rule_counts() -> None:
     rules = (
         RoutingRule(kinds=frozenset({"tools"}), route="a/m"),

@@ -85,6 +85,7 @@ class Leasing(msgspec.Struct, frozen=True, kw_only=True):
 
     hedge_after: float | None = None
     desperate: bool = False
+    probe: bool = False
     starts_in: float = 0.0
 
 
@@ -115,6 +116,7 @@ class Plane:
             deployment=names[0],
             permit=len(self.leases) + 1,
             start_at=starts,
+            probe=self._leasing.probe,
             desperate=self._leasing.desperate,
             hedge_after=self._leasing.hedge_after,
         )

@@ -117,15 +117,15 @@ async def test_a_retry_whose_connection_was_stale_is_told_of_once(autojump_clock
     assert (told.withdrawals, told.helped, told.in_vain) == (1, 1, 0)
 
 
-@pytest.mark.parametrize(("desperate", "asked"), [(False, 2), (True, 1)])
-async def test_the_last_resort_is_not_asked_twice(
-    autojump_clock: MockClock, desperate: bool, asked: int
+@pytest.mark.parametrize(("probe", "asked"), [(False, 2), (True, 1)])
+async def test_who_fails_on_trial_is_not_asked_twice(
+    autojump_clock: MockClock, probe: bool, asked: int
 ) -> None:
     """Its circuit is open again for seconds: the caller is told at once, not after a back-off."""
     a = ScriptedTransport(status(500))
-    async with plane({}, Leasing(desperate=desperate), a=a) as house:
+    async with plane({}, Leasing(desperate=True, probe=probe), a=a) as house:
         assert await fails(house, HELLO) == asked
-    assert (trio.current_time() == 0) is desperate
+    assert (trio.current_time() == 0) is probe
 
 
 async def test_one_class_of_requests_cannot_spend_the_retries_of_another(autojump_clock: MockClock) -> None:

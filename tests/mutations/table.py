@@ -526,6 +526,41 @@ BLAME: Final = (
     ),
 )
 
+PANIC: Final = (
+    Mutation(
+        name="panic-refused",
+        breaks="where every vendor fails now and then, callers are refused whom one would have answered",
+        file="actors/machines/breaker.py",
+        old="if not panic or isinstance(turn, Permit) or not self._pulse.alive:",
+        new="if True:",
+        tests=("actors/machines/test_breaker.py", "actors/machines/test_breaker_model.py"),
+    ),
+    Mutation(
+        name="panic-storm",
+        breaks="vendors that are dead get every request there is",
+        file="actors/machines/pulse.py",
+        old="return good > 0 and good >= _SHARE * len(self._answers)",
+        new="return True",
+        tests=("actors/machines/test_pulse.py", "actors/machines/test_breaker.py"),
+    ),
+    Mutation(
+        name="panic-held-back",
+        breaks="a vendor that is held back while it fails is not asked even when there is nobody else",
+        file="actors/router.py",
+        old="if each.cause in (Cause.OPEN, Cause.THROTTLED)]",
+        new="if each.cause is Cause.OPEN]",
+        tests=("actors/test_router.py",),
+    ),
+    Mutation(
+        name="panic-early",
+        breaks="where traffic has just begun a few broken streams open the circuit: the whole ones have not ended yet",
+        file="actors/machines/evidence.py",
+        old='streams = max(seen["begun"], seen["ok"] + seen["broken"])',
+        new='streams = seen["ok"] + seen["broken"]',
+        tests=("actors/machines/test_breaker.py",),
+    ),
+)
+
 MUTATIONS: Final = (
     *JITTER,
     *CANCELLATION,
@@ -536,5 +571,6 @@ MUTATIONS: Final = (
     *COOLDOWNS,
     *SHIELDS,
     *BLAME,
+    *PANIC,
 )
 BY_NAME: Final = {mutation.name: mutation for mutation in MUTATIONS}

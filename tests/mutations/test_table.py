@@ -40,6 +40,7 @@ def test_every_promise_is_broken_in_two_places_at_least() -> None:
             "blame",
             "budget",
             "drain",
+            "panic",
         ),
         True,
     )

@@ -8,7 +8,7 @@ from llm_dispatcher.actors.router import Router
 from llm_dispatcher.actors.stats import Stats
 from llm_dispatcher.benchmarks.vendor import ConnectionRule, Delays, Script, Step, Stop
 
-from . import answers, clients, clocks, crashes, crowds, limits, outages, probes, streams
+from . import ailing, answers, clients, clocks, crashes, crowds, limits, outages, probes, streams
 from .measure import Case, Row
 
 __all__ = ["ROWS"]
@@ -53,6 +53,7 @@ ROWS: tuple[Row, ...] = (
             Case(outages.every_vendor_fails, slow=True),
             Case(partial(outages.every_vendor_fails_late, 5.0), "after 5 s, at 50 a second", slow=True),
             Case(partial(outages.every_vendor_fails_late, 30.0), "after 30 s, at 50 a second", slow=True),
+            Case(ailing.every_vendor_dies, "after 2 s, from one moment to the next", slow=True),
         ),
     ),
     Row(
@@ -395,6 +396,15 @@ ROWS: tuple[Row, ...] = (
             Case(partial(crowds.refused_by_chance, "overloaded", 0.1), "overloaded, 10 %", slow=True),
             Case(partial(crowds.refused_by_chance, "rate_limited", 0.1), "rate limited, 10 %", slow=True),
             Case(partial(crowds.refused_by_chance, "concurrency_limited", 0.05), "too many, 5 %", slow=True),
+        ),
+    ),
+    Row(
+        "ailing",
+        "vendors fail by chance, and there is nobody better",
+        "nobody is refused unasked; client success as three attempts allow",
+        (
+            Case(ailing.every_vendor_ails, "both answer three in ten with 500", slow=True),
+            Case(ailing.streams_break_early, "one stream in ten breaks at its beginning", slow=True),
         ),
     ),
     Row(

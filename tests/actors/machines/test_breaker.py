@@ -185,6 +185,18 @@ def test_those_refused_for_want_of_a_turn_are_told_different_times() -> None:
     assert all(now + 0.5 <= time <= now + 1.5 for time in times)
 
 
+def test_streams_that_have_begun_count_though_they_have_not_ended() -> None:
+    """Those that break end at once, whole ones after a minute."""
+    for begun, state in ((51, State.CLOSED), (50, State.OPEN)):
+        breaker = CircuitBreaker()
+        permits = [admitted(breaker, 0.0) for _ in range(begun)]
+        for permit in permits:
+            breaker.settle(permit, Verdict.SUCCESS, 0.0, RNG, streamed=True)
+        for permit in permits[:10]:
+            breaker.settle(permit, Verdict.STREAM_BROKEN, 0.0, RNG)
+        assert state_of(breaker) is state
+
+
 def test_streams_from_before_the_outage_do_not_close_it_nor_feed_its_windows() -> None:
     breaker = CircuitBreaker()
     old = [admitted(breaker, 0) for _ in range(20)]
@@ -332,6 +344,31 @@ def test_panic_probes_early_and_its_failure_does_not_push_recovery_away() -> Non
     for _ in range(3):
         breaker.settle(admitted(breaker, 2.0, panic=True), Verdict.SUCCESS, 2.0, RNG)
     assert state_of(breaker) is State.CLOSED
+
+
+def test_in_panic_one_that_still_answers_now_and_then_takes_every_call() -> None:
+    breaker = CircuitBreaker()
+    tell(breaker, Verdict.SUCCESS, 0.0, 10)
+    tell(breaker, Verdict.FAILURE, 0.0, 5)
+    assert state_of(breaker) is State.OPEN
+    refused(breaker, 1.0)
+    permits = [admitted(breaker, 1.0, panic=True) for _ in range(20)]
+    assert [permit.probe for permit in permits] == [True] + [False] * 19
+    refused(breaker, 1.0)
+    for permit in permits[1:11]:
+        breaker.settle(permit, Verdict.FAILURE, 1.0, RNG)
+    assert state_of(breaker) is State.HALF_OPEN, "only a probe moves it"
+    admitted(breaker, 1.0, panic=True)
+    breaker.settle(permits[11], Verdict.FAILURE, 1.0, RNG)
+    assert isinstance(breaker.admit(1.0, RNG, panic=True), Refusal), "now it is dead, but for its probes"
+
+
+def test_nothing_speaks_for_one_whose_memory_cannot_be_trusted() -> None:
+    breaker = CircuitBreaker()
+    tell(breaker, Verdict.SUCCESS, 0.0, 10)
+    breaker.suspect(0.0)
+    admitted(breaker, 0.0, panic=True)
+    assert isinstance(breaker.admit(0.0, RNG, panic=True), Refusal)
 
 
 def test_an_isolated_deployment_takes_nothing_not_even_in_panic_until_it_is_lifted() -> None:

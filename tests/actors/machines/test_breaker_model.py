@@ -56,6 +56,7 @@ class Model:
         self.out: dict[int, float] = {}
         self.answered: set[int] = set()
         self.successes = 0
+        self.beats: list[bool] = []
 
     def recent(self, items: list[tuple[float, Any]], now: float) -> list[Any]:
         return [item for time, item in items if int(now) - int(time) < SMALL.slices]
@@ -93,17 +94,28 @@ class Model:
     def still_out(self, now: float) -> int:
         return sum(1 for expiry in self.out.values() if expiry > now)
 
+    def probes(self, now: float) -> bool:
+        return self.state is State.HALF_OPEN and self.still_out(now) < [1, 2, 4][self.successes]
+
     def admits(self, now: float, panic: bool) -> bool:
         self.tick(now)
         if panic and self.state is State.OPEN:
             self.enter(State.HALF_OPEN, now)
         if self.state is State.HALF_OPEN:
-            return self.still_out(now) < [1, 2, 4][self.successes]
+            return self.probes(now) or (panic and self.is_alive())
         return self.state not in (State.OPEN, State.ISOLATED)
+
+    def is_alive(self) -> bool:
+        last = self.beats[-20:]
+        return any(last) and sum(last) / len(last) >= 0.25
 
     def answer(
         self, permit: Permit, verdict: Verdict, now: float, retry_at: float | None, slow: bool
     ) -> None:
+        if verdict in (Verdict.SUCCESS, Verdict.FAILURE):
+            self.beats.append(verdict is Verdict.SUCCESS)
+        elif verdict is Verdict.STREAM_BROKEN and any(self.beats[-20:]):
+            self.beats[max(place for place, good in enumerate(self.beats) if good)] = False
         if permit.epoch != self.epoch:
             return
         if self.state is State.HALF_OPEN:
@@ -176,7 +188,7 @@ class BreakerMachine(RuleBasedStateMachine):
                 assert answer.state is self.model.state
                 continue
             assert answer.epoch == self.model.epoch
-            assert answer.probe == (self.model.state is State.HALF_OPEN)
+            assert answer.probe == self.model.probes(self.now)
             assert answer.number not in {permit.number for permit in self.permits}
             if answer.probe:
                 self.model.out[answer.number] = self.now + SMALL.probe_timeout
@@ -233,6 +245,8 @@ class BreakerMachine(RuleBasedStateMachine):
             order == "suspect" and model.state in (*CALM, State.HALF_OPEN)
         ):
             model.until = now
+            if order == "suspect":
+                model.beats.clear()
             model.enter(State.HALF_OPEN, now)
 
     @invariant()
