@@ -29,7 +29,7 @@ async def every_vendor_ails() -> Figures:
         calls = await here.load(rate, seconds, streamed=False)
         figures.at_least("circuits opened", sum([bool(here.opened("a")), bool(here.opened("b"))]), 2)
         figures.exactly("refused without an attempt", sum([not call.attempts for call in calls]), 0)
-        # By chance, and the order of tasks is one: each bound is four standard deviations away.
+        # The order in which tasks run differs: in six runs 0.952 to 0.962, and 1.41 to 1.43.
         figures.at_least("success", success(calls), 0.93)
         figures.at_most("attempts a request", (here.attempts("a") + here.attempts("b")) / len(calls), 1.55)
     return figures
