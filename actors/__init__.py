@@ -30,6 +30,7 @@ beside each stands what it is made of:
 - the router's: `routing` (its table), `waiting` (those who wait in line);
 - a vendor's: `granting` and `settling` (the two ends of a lease), `gauge` (everything that limits one account or
   deployment), `limits` (how vendors count), `vault` (what outlives a crash, and its audit);
+- where several processes serve together: `quota` (what this one holds of the limits that they share, and what it lacks);
 - the statistics': `tallies` (since the start) and `forms` (lately).
 
 Nothing in here imports `llm_dispatcher.runtime`.

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -32,15 +33,17 @@ from .limits import (
     reserved,
     settled,
 )
-from .machines.bucket import BucketStatistics, TokenBucket
+from .machines.bucket import Bucket, BucketStatistics
 from .machines.concurrency import ConcurrencyLimit
-from .machines.headroom import LearnedLimit, is_limit
+from .machines.headroom import Amount, LearnedLimit, is_limit
 from .machines.ramp import Ramp
 from .machines.restarts import Quarantine
 from .machines.send_rate import SendRate
+from .machines.slices import SliceBucket, SliceLimit, SliceSlots
 from .machines.suspicion import Suspicion
 from .machines.trials import DailyRest
 from .messages import Cause, Headroom, Remaining, Used
+from .quota import ScopedHoldings
 
 __all__ = ["Closed", "Demand", "Gauge", "GaugeStatistics", "LimitModel", "LimitSpec", "Moment"]
 
@@ -84,16 +87,24 @@ class _Dimension(Struct):
     """One bucket, and what a request costs there."""
 
     name: str
-    bucket: TokenBucket
+    bucket: Bucket
     reserved: Callable[[Demand], float]
     settled: Callable[[Used], float] | None
     gives_back: bool
 
 
 class Gauge:
-    """The limits of one account or deployment. See the module's docstring."""
+    """The limits of one account or deployment. See the module's docstring.
 
-    def __init__(self, spec: LimitSpec, model: LimitModel = LIMIT_MODELS["default"]) -> None:
+    `shared`: the limits hold for several processes together, and what this one may use of them is lent to it (`quota`).
+    """
+
+    def __init__(
+        self,
+        spec: LimitSpec,
+        model: LimitModel = LIMIT_MODELS["default"],
+        shared: ScopedHoldings | None = None,
+    ) -> None:
         self.spec = spec
         self.model = model
         self.in_flight = 0
@@ -102,16 +113,20 @@ class Gauge:
         self.quarantines: dict[FaultClass, Quarantine] = {}
         self.day = DailyRest()
         self._share = SHARE if spec.shared else 1.0
-        self._limits: dict[str, LearnedLimit] = {}
+        self._shared = shared
+        self._limits: dict[str, LearnedLimit | SliceLimit] = {}
         self._dimensions: list[_Dimension] = []
         self._slots = _slots(spec)
+        self._lent_slots: SliceSlots | None = None
+        if shared is not None and spec.concurrent:
+            self._lent_slots = shared.slots(spec.concurrent, lambda: self.in_flight)
         self._ramp = Ramp(None if spec.ramp_floor is None else spec.ramp_floor / 60, spec.ramp_growth)
         self._send_rate = SendRate()
         self._refusals = Suspicion()
         self._now = 0.0
         self._troubled_at = self._told_at = -math.inf
         for name, amount in limits_of(spec).items():
-            self._add(name, LearnedLimit(amount, share=self._share_of(name), steady=model.steady))
+            self._add(name, self._limit(name, amount, self._share_of(name)))
         if spec.ramp_floor is not None:
             self._add_ramp()
 
@@ -136,11 +151,27 @@ class Gauge:
         """A trial is over: it succeeded (which opens the gauge), failed, or proved nothing (None)."""
         self.day.end_trial(number, passed, now)
 
-    def dimensions(self, demand: Demand, now: float) -> list[tuple[TokenBucket, float]]:
+    def dimensions(self, demand: Demand, now: float) -> list[tuple[Bucket, float]]:
         """The buckets that a request draws from, and what it costs in each: for `reserve_all`."""
         # The ramp's bucket follows the clock; its cost function has no other way to be told.
         self._now = now
         return [(each.bucket, each.reserved(demand)) for each in self._dimensions]
+
+    def lacking(self, demand: Demand, now: float) -> dict[str, float]:
+        """Of limits that are shared, what the request needs and is not held here, by the pool's name. Empty where nothing is shared."""
+        shared = self._shared
+        if shared is None:
+            return {}
+        found: dict[str, float] = {}
+        for each in self._dimensions:
+            if type(each.bucket) is SliceBucket:
+                missing = each.bucket.lacks(each.reserved(demand), now)
+                if missing > 0:
+                    found[shared.key(each.name)] = missing
+        lent, slots = self._lent_slots, self._slots
+        if lent is not None and slots is not None and lent.held <= self.in_flight < int(slots.limit):
+            found[shared.key("slots")] = 1.0
+        return found
 
     def pace(self, demand: Demand, now: float) -> float:
         """Seconds of its tightest limit that the request uses up; 0 without limits."""
@@ -158,11 +189,16 @@ class Gauge:
 
     def full(self, now: float) -> bool:
         """Is no slot free?"""
-        return self._slots is not None and self._slots.full(now)
+        return self._slots is not None and (self._is_unlent or self._slots.full(now))
+
+    @property
+    def _is_unlent(self) -> bool:
+        """Places are shared, and every one that is lent to this process is taken."""
+        return self._lent_slots is not None and self.in_flight >= self._lent_slots.held
 
     def acquire(self, now: float) -> bool:
         """Take a slot; False, and nothing taken, if none is free."""
-        if self._slots is not None and not self._slots.acquire(now):
+        if self._slots is not None and (self._is_unlent or not self._slots.acquire(now)):
             return False
         self.in_flight += 1
         self._refusals.begun()
@@ -351,7 +387,14 @@ class Gauge:
     def _share_of(self, name: str) -> float:
         return 1.0 if name == "dollars" else self._share
 
-    def _add(self, name: str, limit: LearnedLimit) -> None:
+    def _limit(
+        self, name: str, amount: Amount, share: float, *, configured: bool = True
+    ) -> LearnedLimit | SliceLimit:
+        """One limit: kept here, or a slice of what is kept for several processes."""
+        make = LearnedLimit if self._shared is None else partial(self._shared.limit, name)
+        return make(amount, configured=configured, share=share, steady=self.model.steady)
+
+    def _add(self, name: str, limit: LearnedLimit | SliceLimit) -> None:
         self._limits[name] = limit
         self._dimensions.append(
             _Dimension(
@@ -369,15 +412,15 @@ class Gauge:
             _Dimension(_RAMP, ramp.bucket, lambda demand: ramp.cost(demand.input, self._now), None, True)
         )
 
-    def _first_heard(self, name: str, said: Remaining) -> LearnedLimit | None:
+    def _first_heard(self, name: str, said: Remaining) -> LearnedLimit | SliceLimit | None:
         """A limit that was not configured, as the vendor names it."""
         if said.limit is None or not is_limit(said.limit) or name not in _HEARD:
             return None
         amount = amount_of(name, said.limit * self._share, self.spec.burst)
-        self._add(name, LearnedLimit(amount, configured=False, share=self._share, steady=self.model.steady))
+        self._add(name, self._limit(name, amount, self._share, configured=False))
         return self._limits[name]
 
-    def _reserved_since(self, bucket: TokenBucket, since: Moment) -> float:
+    def _reserved_since(self, bucket: Bucket, since: Moment) -> float:
         for position, each in enumerate(self._dimensions):
             if each.bucket is bucket and position < len(since.taken):
                 return max(0.0, bucket.taken - since.taken[position])

@@ -11,18 +11,35 @@ import math
 import random
 from typing import Final
 
+from msgspec import Struct
+
 from .gauge import Demand, Gauge
 from .machines.breaker import Permit, State
 from .machines.bucket import Reserved, TooLong, reserve_all
 from .messages import Cause, Lease, Refused, Reserve, size_class
+from .quota import Lack
 from .vault import DeploymentState, Held, VendorState
 
-__all__ = ["Granting"]
+__all__ = ["Granting", "Short"]
 
 _SLACK: Final = 30.0
 """Seconds after its deadline that a permit is taken back from a request that never settled it."""
+_AGAIN: Final = 0.25
+"""Seconds until one may come again of whom nobody has said yet when what he lacks will be there."""
 _PROBE_SHARE: Final = 0.5
 """A request with less than this share of its time left does not probe, if it has somewhere else to go."""
+
+
+class Short(Struct, frozen=True):
+    """Only what this process holds of shared limits is too little: what is missing has been claimed. `refused`: what the
+    request is told that does not wait for it."""
+
+    refused: Refused
+    lack: Lack
+
+    def lasts(self, until: float) -> bool:
+        """Whether it is known that what is missing will not be there by `until`."""
+        return self.lack.until is not None and self.lack.until > until
 
 
 class Granting:
@@ -32,7 +49,7 @@ class Granting:
         self._state = state
         self._rng = rng
 
-    def grant(self, message: Reserve, now: float) -> Lease | Refused:
+    def grant(self, message: Reserve, now: float) -> Lease | Refused | Short:
         """The lease for `message`, or why there is none and from when there might be."""
         name = message.deployment
         deployment = self._state.deployments.get(name)
@@ -42,13 +59,17 @@ class Granting:
         if not isinstance(opening, tuple):
             return opening
         earliest, trials = opening
+        demand = self._demand(deployment, message, now)
+        if self._state.holdings is not None:
+            short = self.short(deployment, demand, now)
+            if short is not None:
+                return short
         if not self._has_slots(deployment, now):
             self._state.owes_room = True
             return Refused(name, Cause.FULL, now)
         circuits = self._admit(deployment, message, now)
         if not isinstance(circuits, tuple):
             return circuits
-        demand = self._demand(deployment, message, now)
         dimensions = deployment.account.dimensions(demand, now)
         split = len(dimensions)
         dimensions += deployment.own.dimensions(demand, now)
@@ -58,7 +79,24 @@ class Granting:
             deployment.breaker.release(circuits[1])
             return self._too_long(deployment, demand, taken, earliest, now)
         turns = tuple([(gauge, gauge.begin_trial(now)) for gauge in trials])
+        if self._state.holdings is not None:
+            self._state.holdings.has_enough(name)
+            self._state.holdings.spent(now)
         return self._lease(deployment, message, demand, circuits, taken, split, turns, now)
+
+    def short(self, deployment: DeploymentState, demand: Demand, now: float) -> Short | None:
+        """What is lacking here of limits that are shared, claimed; None if nothing is."""
+        holdings = self._state.holdings
+        lacking = {**deployment.account.lacking(demand, now), **deployment.own.lacking(demand, now)}
+        if holdings is None or not lacking:
+            return None
+        lack = holdings.lack(deployment.name, self._state.spec.name, lacking, now)
+        pace = max([gauge.pace(demand, now) for gauge in deployment.gauges])
+        if any(key.startswith("slots of ") for key in lacking):
+            self._state.owes_room = True
+            return Short(Refused(deployment.name, Cause.FULL, now), lack)
+        until = lack.until if lack.until is not None and lack.until > now else now + _AGAIN
+        return Short(Refused(deployment.name, Cause.LIMITED, until, pace), lack)
 
     @staticmethod
     def _opening(

@@ -27,6 +27,7 @@ from .mailbox import Ask, Tell
 __all__ = [
     "SIZE_CLASSES",
     "Cause",
+    "Closing",
     "Contact",
     "Declined",
     "DeploymentStanding",
@@ -40,6 +41,7 @@ __all__ = [
     "Order",
     "Orders",
     "Outcome",
+    "QuotaNews",
     "Ranking",
     "Rankings",
     "Refused",
@@ -112,6 +114,8 @@ class Route(Ask["Lease | NoLease"], frozen=True, kw_only=True):
     """Whether a slow attempt may be raced by a second one."""
     strict: bool = False
     """Reserve the most that may come back, not what is expected."""
+    fixed: bool = False
+    """It goes to what it names: no rule sends it elsewhere."""
 
     def fingerprint(self) -> Hashable:
         """See `letters.Ask`."""
@@ -363,6 +367,20 @@ class Order(Ask["VendorSnapshot | None"], frozen=True):
 
     order: Orders
     deployment: str | None = None
+
+
+class QuotaNews(Tell, frozen=True):
+    """What this process holds of limits that it shares with others has changed: what was lacking may be there."""
+
+
+class Closing(Tell, frozen=True):
+    """Another process that serves with this one has closed an account or a deployment (`scope`, see `VendorState.scopes`), for so many
+    seconds yet. `day`: until the day ends, as its vendor counts."""
+
+    scope: str
+    seconds: float
+    cause: Cause
+    day: bool = False
 
 
 class Network(Tell, frozen=True):

@@ -72,7 +72,7 @@ class RoutingTable(Struct, frozen=True):
         """The candidates and the policy for `route`; None if it names something unknown."""
         policy = None
         model = route.model
-        for rule in self.rules:
+        for rule in () if route.fixed else self.rules:
             if rule.matches(route):
                 model, policy = rule.route or model, rule.policy
                 break

@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from .faults import FaultClass
 from .machines.quantiles import LatencySketch
 from .messages import Outcome
 
-__all__ = ["Latency", "Ledger", "Statistics", "Summary"]
+__all__ = ["Latency", "Ledger", "LedgerImage", "Statistics", "Summary"]
 
 _MOST_CELLS: Final = 5000
 """Combinations of names that are counted apart; further ones are counted together as `(other)`."""
@@ -75,37 +75,27 @@ class Statistics(Struct, frozen=True, kw_only=True):
     modes: dict[str, Summary]
 
 
-class _Tally:
-    """A summary in the making."""
+class Tally(Struct):
+    """A summary in the making. A plain Struct, so that it can be sent as it is."""
 
-    __slots__ = (
-        "attempts",
-        "cache_read_tokens",
-        "cost",
-        "errors",
-        "estimated",
-        "first_token",
-        "input_tokens",
-        "output_tokens",
-        "reasoning_tokens",
-        "recognised",
-        "succeeded",
-        "superseded",
-        "total",
-        "unknown",
-        "unpriced",
-    )
-
-    def __init__(self) -> None:
-        self.attempts = self.succeeded = self.superseded = self.estimated = self.unpriced = 0
-        self.input_tokens = self.output_tokens = self.cache_read_tokens = self.reasoning_tokens = 0
-        self.cost = self.unknown = Decimal(0)
-        self.errors: dict[FaultClass, int] = {}
-        self.recognised: dict[str, int] = {}
-        self.first_token = LatencySketch()
-        self.total = LatencySketch()
+    attempts: int = 0
+    succeeded: int = 0
+    superseded: int = 0
+    estimated: int = 0
+    unpriced: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost: Decimal = Decimal(0)
+    unknown: Decimal = Decimal(0)
+    errors: dict[FaultClass, int] = {}
+    recognised: dict[str, int] = {}
+    first_token: LatencySketch = field(default_factory=LatencySketch)
+    total: LatencySketch = field(default_factory=LatencySketch)
 
     def add(self, outcome: Outcome) -> None:
+        """Count one attempt."""
         spent = outcome.spent
         self.attempts += 1
         self.input_tokens += spent.input_tokens
@@ -133,7 +123,8 @@ class _Tally:
             if outcome.by is not None:
                 self.recognised[outcome.by] = self.recognised.get(outcome.by, 0) + 1
 
-    def merge(self, other: _Tally) -> None:
+    def merge(self, other: Tally) -> None:
+        """Count everything that `other` has counted."""
         self.attempts += other.attempts
         self.succeeded += other.succeeded
         self.superseded += other.superseded
@@ -153,6 +144,7 @@ class _Tally:
         self.total.merge(other.total)
 
     def summary(self) -> Summary:
+        """As a frozen value."""
         return Summary(
             attempts=self.attempts,
             succeeded=self.succeeded,
@@ -177,16 +169,30 @@ _Cell: TypeAlias = tuple[str, str, str, str | None]
 """Vendor, deployment, model, mode."""
 
 
+class LedgerImage(Struct, frozen=True, array_like=True):
+    """A whole ledger as plain data."""
+
+    requests: int
+    succeeded: int
+    failed: int
+    fallbacks: int
+    request_seconds: LatencySketch
+    cells: tuple[tuple[_Cell, Tally], ...]
+
+
 class Ledger:
     """The tallies. Outlives the actor's crashes, since its supervisor keeps it."""
 
     def __init__(self) -> None:
         self.requests = self.succeeded = self.failed = self.fallbacks = 0
+        self.added = 0
+        """Outcomes that were counted here, to see whether there were any since."""
         self.request_seconds = LatencySketch()
-        self._cells: dict[_Cell, _Tally] = {}
+        self._cells: dict[_Cell, Tally] = {}
 
     def add(self, outcome: Outcome) -> None:
         """Count one attempt, and its request if it was the last."""
+        self.added += 1
         vendor, deployment = outcome.vendor, outcome.deployment
         if vendor is not None and deployment is not None:
             cell = (vendor, deployment, outcome.model, outcome.mode)
@@ -200,10 +206,31 @@ class Ledger:
             else:
                 self.failed += 1
 
-    def _cell(self, names: _Cell) -> _Tally:
-        if len(self._cells) >= _MOST_CELLS:
+    def _cell(self, names: _Cell) -> Tally:
+        if names not in self._cells and len(self._cells) >= _MOST_CELLS:
             names = (_OTHER, _OTHER, _OTHER, None if names[3] is None else _OTHER)
-        return self._cells.setdefault(names, _Tally())
+        return self._cells.setdefault(names, Tally())
+
+    def image(self) -> LedgerImage:
+        """Everything as plain data, to be sent at once: it changes with the ledger."""
+        return LedgerImage(
+            self.requests,
+            self.succeeded,
+            self.failed,
+            self.fallbacks,
+            self.request_seconds,
+            tuple(self._cells.items()),
+        )
+
+    def merge(self, image: LedgerImage) -> None:
+        """Count everything that another ledger has counted."""
+        self.requests += image.requests
+        self.succeeded += image.succeeded
+        self.failed += image.failed
+        self.fallbacks += image.fallbacks
+        self.request_seconds.merge(image.request_seconds)
+        for names, tally in image.cells:
+            self._cell(names).merge(tally)
 
     def statistics(self) -> Statistics:
         """Everything as a frozen value."""
@@ -214,7 +241,7 @@ class Ledger:
             failed=self.failed,
             fallbacks=self.fallbacks,
             request_seconds=_latency(self.request_seconds),
-            totals=_sums(("", tally) for _, tally in cells).get("", _Tally()).summary(),
+            totals=_sums(("", tally) for _, tally in cells).get("", Tally()).summary(),
             vendors=_summaries((names[0], tally) for names, tally in cells),
             deployments=_summaries((names[1], tally) for names, tally in cells),
             models=_summaries((names[2], tally) for names, tally in cells),
@@ -222,16 +249,16 @@ class Ledger:
         )
 
 
-def _sums(parts: Iterable[tuple[str, _Tally]]) -> dict[str, _Tally]:
-    sums: dict[str, _Tally] = {}
+def _sums(parts: Iterable[tuple[str, Tally]]) -> dict[str, Tally]:
+    sums: dict[str, Tally] = {}
     for name, tally in parts:
         if name not in sums:
-            sums[name] = _Tally()
+            sums[name] = Tally()
         sums[name].merge(tally)
     return sums
 
 
-def _summaries(parts: Iterable[tuple[str, _Tally]]) -> dict[str, Summary]:
+def _summaries(parts: Iterable[tuple[str, Tally]]) -> dict[str, Summary]:
     return {name: tally.summary() for name, tally in _sums(parts).items()}
 
 

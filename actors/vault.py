@@ -22,8 +22,9 @@ from .machines.throttle import AdaptiveThrottle
 from .machines.tokens import TokenEstimates
 from .machines.window import RollingWindow
 from .messages import SIZE_CLASSES, Reserve, Settle
+from .quota import Holdings, ScopedHoldings
 
-__all__ = ["DeploymentSpec", "DeploymentState", "Held", "VendorSpec", "VendorState"]
+__all__ = ["DeploymentSpec", "DeploymentState", "Held", "Parked", "VendorSpec", "VendorState"]
 
 _HORIZON: Final = 3600.0
 """Seconds beyond which no circuit is open: what claims to be is the trace of a crash."""
@@ -61,12 +62,13 @@ class DeploymentState:
         account: Gauge,
         pace: Pace,
         estimates: TokenEstimates,
+        shared: ScopedHoldings | None = None,
     ) -> None:
         self.name = spec.name
         self.prices = spec.prices
         self.strict = spec.limits.strict or vendor.account_limits.strict
         self.account = account
-        self.own = Gauge(spec.limits, LIMIT_MODELS[vendor.limit_model])
+        self.own = Gauge(spec.limits, LIMIT_MODELS[vendor.limit_model], shared)
         self.breaker = CircuitBreaker(vendor.breaker)
         self.throttle = AdaptiveThrottle()
         self.traffic = RollingWindow(vendor.breaker.window, 6, ("sent",))
@@ -103,19 +105,42 @@ class Held(Struct):
     """Of a stream, when its head had come: what that says of the limits is learned at its end."""
 
 
-class VendorState:
-    """The vault. See the module's docstring."""
+class Parked(Struct, frozen=True):
+    """A request that waits for what its deployment lacks of shared limits, and until when it has the patience."""
 
-    def __init__(self, spec: VendorSpec) -> None:
+    message: Reserve
+    until: float
+
+
+class VendorState:
+    """The vault. See the module's docstring.
+
+    `holdings`: what this process holds of limits that it shares with others; None where it is alone.
+    """
+
+    def __init__(self, spec: VendorSpec, holdings: Holdings | None = None) -> None:
         self.spec = spec
+        self.holdings = holdings
+        self.parked: dict[int, Parked] = {}
+        self.last_ticket = 0
+        self.quota_news = False
+        """Something came of what is lacking, or is wanted back."""
         counting = LIMIT_MODELS[spec.limit_model]
-        self.accounts = {each.account: Gauge(spec.account_limits, counting) for each in spec.deployments}
+        self.accounts = {
+            account: Gauge(spec.account_limits, counting, self._shared(self.account_scope(account)))
+            for account in dict.fromkeys([each.account for each in spec.deployments])
+        }
         models = {each.model for each in spec.deployments}
         paces = {model: Pace(len(SIZE_CLASSES) + 1) for model in models}
         estimates = {model: TokenEstimates() for model in models}
         self.deployments: dict[str, DeploymentState] = {
             each.name: DeploymentState(
-                each, spec, self.accounts[each.account], paces[each.model], estimates[each.model]
+                each,
+                spec,
+                self.accounts[each.account],
+                paces[each.model],
+                estimates[each.model],
+                self._shared(each.name),
             )
             for each in spec.deployments
         }
@@ -133,6 +158,18 @@ class VendorState:
         """Deployments whose standing the router has not been told of yet."""
         self.told_at = -math.inf
         self.audits = 0
+
+    def account_scope(self, account: str) -> str:
+        """How an account's gauge is called outside of here; a deployment's is called as the deployment."""
+        return f"{self.spec.name} ({account})"
+
+    def scopes(self) -> dict[str, Gauge]:
+        """Every gauge by that name."""
+        accounts = {self.account_scope(name): gauge for name, gauge in self.accounts.items()}
+        return accounts | {name: each.own for name, each in self.deployments.items()}
+
+    def _shared(self, scope: str) -> ScopedHoldings | None:
+        return None if self.holdings is None else self.holdings.of(self.spec.name, scope)
 
     @property
     def in_flight(self) -> int:

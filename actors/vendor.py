@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterable
 from typing import Any, Final, assert_never
 
-from .granting import Granting
+from .granting import Granting, Short
 from .machines.breaker import CircuitBreaker, State
-from .mailbox import Forward, Mailbox
+from .mailbox import Forward, Mailbox, Park
 from .messages import (
+    Closing,
     Declined,
     DeploymentStanding,
     FirstContent,
@@ -27,6 +29,8 @@ from .messages import (
     Loads,
     Network,
     Order,
+    QuotaNews,
+    Refused,
     Reserve,
     Room,
     Settle,
@@ -34,7 +38,7 @@ from .messages import (
     VendorSnapshot,
 )
 from .settling import Settling
-from .vault import DeploymentState, VendorState
+from .vault import DeploymentState, Parked, VendorState
 
 __all__ = ["Vendor"]
 
@@ -44,18 +48,35 @@ _TELL_IDLE: Final = 0.005
 """The same when nothing is in flight any more: there may be no next occasion."""
 
 
-class Vendor:
-    """One life of a vendor's actor, over a state that outlives it. See the module's docstring."""
+_ROUND_TRIP: Final = 0.1
+"""Seconds for which anybody waits for what may be lent at once; a request that would rather go elsewhere, too."""
 
-    def __init__(self, state: VendorState, router: Mailbox[Any], *, rng: random.Random) -> None:
+
+class Vendor:
+    """One life of a vendor's actor, over a state that outlives it. See the module's docstring.
+
+    `mailbox` is its own, where those wait who lack something of a shared limit; only needed where limits are shared.
+    """
+
+    def __init__(
+        self,
+        state: VendorState,
+        router: Mailbox[Any],
+        *,
+        rng: random.Random,
+        mailbox: Mailbox[Any] | None = None,
+    ) -> None:
         self._state = state
         self._router = router
+        self._mailbox = mailbox
         self._granting = Granting(state, rng)
         self._settling = Settling(state, router, rng)
 
     def handle(
-        self, message: Reserve | FirstContent | Settle | VendorReport | Order | Network, now: float
-    ) -> Lease | Forward | VendorSnapshot | None:
+        self,
+        message: Reserve | FirstContent | Settle | VendorReport | Order | Network | QuotaNews | Closing,
+        now: float,
+    ) -> Lease | Forward | Park | VendorSnapshot | None:
         """One message; see `mailbox.Actor`."""
         self._state.in_doubt = 0
         match message:
@@ -63,9 +84,14 @@ class Vendor:
                 return self._reserve(message, now)
             case Settle():
                 self._settling.settle(message, now)
+                self._share(message)
                 self._tell_loads(now)
             case FirstContent():
                 self._settling.first_content(message, now)
+            case QuotaNews():
+                self._state.quota_news = True
+            case Closing():
+                self._close(message, now)
             case Network():
                 self._state.network_down = message.down
             case VendorReport():
@@ -76,8 +102,18 @@ class Vendor:
                 assert_never(message)
         return None
 
-    def _reserve(self, message: Reserve, now: float) -> Lease | Forward:
+    def _reserve(self, message: Reserve, now: float) -> Lease | Forward | Park:
+        if self._state.parked and self._is_waited_for(message.deployment):
+            return self._park(message, self._patience_of(message, now))
         granted = self._granting.grant(message, now)
+        if isinstance(granted, Short):
+            until = self._patience_of(message, now)
+            if self._mailbox is not None and not granted.lasts(until):
+                return self._park(message, until)
+            granted = granted.refused
+        return self._answer(message, granted, now)
+
+    def _answer(self, message: Reserve, granted: Lease | Refused, now: float) -> Lease | Forward:
         if isinstance(granted, Lease):
             if message.queued:
                 self._router.tell(Room(self._state.spec.name))
@@ -88,6 +124,73 @@ class Vendor:
         return Forward(
             self._router, Declined(route, plan, position, refused, message.desperate, message.queued)
         )
+
+    def _share(self, message: Settle) -> None:
+        """What others wait for is given back, and what they should know of is told."""
+        holdings = self._state.holdings
+        if holdings is not None:
+            holdings.give_back(self._state.spec.name)
+            if message.fault is not None:
+                holdings.wake()
+
+    # --- waiting for what is lent -----------------------------------------------------------
+
+    @staticmethod
+    def _patience_of(message: Reserve, now: float) -> float:
+        return min(now + max(message.patience, _ROUND_TRIP), message.route.deadline)
+
+    def _is_waited_for(self, deployment: str) -> bool:
+        return any(each.message.deployment == deployment for each in self._state.parked.values())
+
+    def _park(self, message: Reserve, until: float) -> Park:
+        state = self._state
+        ticket = state.last_ticket = state.last_ticket + 1
+        state.parked[ticket] = Parked(message, until)
+        return Park(ticket)
+
+    @property
+    def wake_at(self) -> float:
+        """See `mailbox.Waker`."""
+        state = self._state
+        if state.quota_news:
+            return -math.inf
+        if not state.parked:
+            return math.inf
+        return min([each.until for each in state.parked.values()])
+
+    def wake(self, now: float) -> Iterable[tuple[int, object]]:
+        """See `mailbox.Waker`: those who wait are looked at again, in order. What they do not need goes back if it is wanted."""
+        state, mailbox = self._state, self._mailbox
+        news, state.quota_news = state.quota_news, False
+        short: dict[str, Short] = {}
+        for ticket, parked in list(state.parked.items()):
+            name = parked.message.deployment
+            if mailbox is None or not mailbox.waits(ticket):
+                del state.parked[ticket]
+                continue
+            # Nobody overtakes one who waits for the same.
+            granted = short.get(name) or self._granting.grant(parked.message, now)
+            if isinstance(granted, Short):
+                short[name] = granted
+                if now < parked.until and not granted.lasts(parked.until):
+                    continue
+                granted = granted.refused
+            del state.parked[ticket]
+            yield ticket, self._answer(parked.message, granted, now)
+        if news and state.holdings is not None:
+            state.holdings.give_back(state.spec.name)
+            self._router.tell(Room(state.spec.name))
+
+    def _close(self, message: Closing, now: float) -> None:
+        """Another process knows better."""
+        gauge = self._state.scopes().get(message.scope)
+        if gauge is None:
+            return
+        if message.day:
+            gauge.close_for_day(now + message.seconds, now)
+        else:
+            gauge.close(now + message.seconds, message.cause)
+        self._state.changed.update(self._state.deployments)
 
     # --- obeying and telling ----------------------------------------------------------------
 

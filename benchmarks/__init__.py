@@ -7,4 +7,8 @@ its own books.
 
 `python -m llm_dispatcher.benchmarks.hotpath` (or `make bench`): CPU time per request of the library and of the daemon.
 `python -m llm_dispatcher.benchmarks.pieces`: CPU time of single decisions, leases, letters and chunks.
+`python -m llm_dispatcher.benchmarks.serving`: CPU time of the server alone.
+`python -m llm_dispatcher.benchmarks.streams`: very many streams at once, with `crowd`'s vendor and callers.
+`python -m llm_dispatcher.benchmarks.soak`: whether the daemon's memory grows.
+`python -m llm_dispatcher.benchmarks.embedded`: what a dispatcher costs a program that embeds it.
 """

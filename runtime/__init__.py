@@ -11,7 +11,8 @@ A tour: the way of one request.
 2. A `journey` is made of it: one deadline, a record of attempts, the retries that it may spend. It asks the router's
    actor for a lease (`llm_dispatcher.actors`).
 3. An `attempt` makes the exchange under that lease: the deployment's dialect (`dialects`) writes the HTTP
-   request, the transport (`wire`) sends it, and the dialect's decoder turns what comes back into events. Its `pace`
+   request, the transport (`wire`) sends it (`credentials` puts on what expires or signs; the vendor may be a program on this
+   machine), and the dialect's decoder turns what comes back into events. Its `pace`
    says how long the vendor may be waited for (`stalls`: unless it was we who stood still), its bill (`money`) what it
    comes to, however it ends.
 4. `dispatch` makes attempts until one answers: a fault before the first content is made good by the next one, and where
@@ -24,11 +25,14 @@ A tour: the way of one request.
 6. `assembly` makes a whole reply of the events where one is wanted; `prices` says what it cost. Embeddings (`vectors`)
    of more texts than a vendor takes in one call travel in several (`batches`).
 
+A request of a vendor's own interface may also be passed on as it came (`passing`): it goes the same way, without a
+translation.
+
 `dispatcher` builds all this from a configuration (`config`, `plan`, `connections`); `cli` and `daemon` are what people start,
 and `asgi` is for those who have an ASGI server of their own. The daemon watches what the process is short of (`overload`,
-`process`), and `gateway.admission` refuses what can best wait. Operators give `orders`, read in the log what became of
-circuits and quarantines (`chronicle`) and what only they can mend (`alerts`), and see the rest in `GET /v1/stats`
-(`standing`).
+`process`), and `gateway.admission` refuses what can best wait. On several cores it serves with several processes under one
+parent (`workers`). Operators give `orders`, read in the log what became of circuits and quarantines (`chronicle`) and what
+only they can mend (`alerts`), and see the rest in `GET /v1/stats` (`standing`).
 The names below are the public interface; they are imported when first used.
 """
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar, Final
 
 import httpx
@@ -28,7 +29,6 @@ from .canon import (
     Fault,
     Finished,
     OpaqueDelta,
-    Usage,
     UsageReported,
 )
 from .clock import wall_now
@@ -91,8 +91,11 @@ class Attempt:
         self.settled = False
         self.left = False
         """Whether it was read on after its caller had left."""
-        self.bill = Bill(deployment.model.price, input_estimate, self._most, getattr(request, "n", 1) or 1)
         self._operation = operation_of(request)
+        model = deployment.model
+        # Not a method of ours: a bill that knew its attempt would keep both, and the request, until the garbage collector looks.
+        most = partial(self._operation.most, request, int(model.max_output or model.window))
+        self.bill = Bill(model.price, input_estimate, most, getattr(request, "n", 1) or 1)
         self._request = request
         self._stream = stream
         self._deadline = deadline
@@ -115,10 +118,6 @@ class Attempt:
     def finished(self) -> bool:
         """Whether the vendor's answer is complete."""
         return self._ended
-
-    def _most(self) -> Usage:
-        model = self.deployment.model
-        return self._operation.most(self._request, int(model.max_output or model.window))
 
     # --- the end ----------------------------------------------------------------------------
 
@@ -204,9 +203,11 @@ class Attempt:
         Raises `VendorFault`, or `Unsupported` before anything was sent. The caller's scope keeps the deadline.
         """
         start_at = self.lease.start_at
-        if start_at > trio.current_time():
+        now = trio.current_time()
+        if start_at > now:
             await trio.sleep_until(start_at)
-        if trio.current_time() > start_at + _LATE:
+            now = trio.current_time()
+        if now > start_at + _LATE:
             self.fault = Fault(
                 kind=FaultClass.LOCAL, message="its time to be sent was missed", code=OVERSLEPT
             )

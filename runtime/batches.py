@@ -23,9 +23,10 @@ from ..actors.routing import RoutingTable
 from .canon import Usage
 from .dialects import BatchLimits
 from .dispatch import whole
+from .ending import Ending
 from .errors import DispatchError, RequestRejected
 from .house import House
-from .journey import Ending, Journey
+from .journey import Journey
 from .operations import operation_of
 from .operations.embeddings import EMBEDDINGS, tokens_of
 from .reply import EmbeddingsReply, cost_of_attempts
@@ -44,8 +45,8 @@ Inputs: TypeAlias = Sequence[str | list[int]]
 
 def limits_of(house: House, candidates: Sequence[Candidate]) -> BatchLimits | None:
     """What every one of these deployments takes in one call; None if none of them makes embeddings."""
-    halves = [house.deployments[each.deployment].dialect.embedder for each in candidates]
-    limits = [half.most for half in halves if half is not None]
+    known = [house.deployments[each.deployment].batch for each in candidates]
+    limits = [each for each in known if each is not None]
     if not limits:
         return None
     tokens = [each.tokens for each in limits if each.tokens is not None]

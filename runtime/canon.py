@@ -279,7 +279,7 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     prompt: Prompt | None = None
     """Not None: the request is one for text completion, and its message the text."""
     extra: dict[str, dict[str, Any]] = {}
-    """Per wire format (`chat_completions`, `messages`, `responses`, `generate_content`, `cohere_chat`): top-level fields of
+    """Per wire format (`chat_completions`, `completions`, `messages`, `responses`, `generate_content`, ...): top-level fields of
     the body that have no canonical word. They are sent to vendors of that format and to no others."""
 
 

@@ -9,32 +9,45 @@ When an actor that the house cannot do without has crashed too often, nothing ne
 after Ctrl-C, so that answers under way reach their callers and are settled, and leaves the restart to whoever keeps
 it running (systemd, Kubernetes). The exit code is 0 after a clean end, 1 when the house could not go on, and 130 after a
 second signal.
+
+With several workers this is what each of them does (`workers`): its parent passes signals on, and when the parent is gone it drains as
+after Ctrl-C.
 """
 
 from __future__ import annotations
 
+import pickle
 import signal
-from collections.abc import AsyncIterator, Sequence
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Final
 
 import trio
 
 from ..actors.log import Log
 from ..actors.machines.overload import Overload
-from .config import Loaded, load
+from .config import Loaded
 from .config.schema import Server as ServerConfig
 from .dispatcher import Dispatcher
+from .gateway.admin import portrait
 from .gateway.admission import Admission
 from .gateway.app import Gateway
 from .logs import configure
 from .overload import LoadMonitor, Signal, memory_signal
-from .process import open_files, raise_file_limit
+from .process import memory_limit, open_files, raise_file_limit
 from .wire.descriptors import Descriptors
 from .wire.listening import Address, listening, shown
 from .wire.server import Server, ServerLimits
 from .wire.server_tls import Certificate, CertificateError
+from .workers.channel import Channel
+from .workers.link import Link
+from .workers.protocol import ToWorker, Welcome
+from .workers.sockets import inherited
+from .workers.view import Fellows
 
-__all__ = ["run"]
+__all__ = ["run", "run_worker"]
 
 _OTHER_FILES: Final = 100
 """File descriptors beside those of clients and vendors."""
@@ -44,19 +57,21 @@ _HARD_STOP: Final = 5.0
 log = Log("llm_dispatcher.daemon")
 
 
-def run(
-    config_path: str | None = None,
-    *,
-    host: str | None = None,
-    port: int | None = None,
-    log_level: str | None = None,
-) -> int:
-    """Serve until told to stop; returns the process's exit code. Raises `config.ConfigError`."""
-    loaded = load(config_path)
-    config = loaded.config
-    configure(log_level or config.logging.level, config.logging.format)
+def run(loaded: Loaded, address: Address, log_level: str | None = None) -> int:
+    """Serve in this process alone until told to stop; returns its exit code."""
+    logging = loaded.config.logging
+    configure(log_level or logging.level, logging.format)
+    return _run(_serve, loaded, listening(address))
+
+
+def run_worker(channel: int, sockets: list[int]) -> int:
+    """Serve as one of several processes (`workers`), over descriptors that the parent has handed down; returns the exit code."""
+    return _run(_serve_as_worker, channel, sockets)
+
+
+def _run(main: Callable[..., Awaitable[int]], *arguments: object) -> int:
     try:
-        return trio.run(_serve, loaded, _address(config.server, host, port))
+        return trio.run(main, *arguments)
     except* OSError as group:
         log.error(
             "cannot serve",
@@ -76,30 +91,35 @@ def _first(group: BaseException) -> BaseException:
     return group
 
 
-def _address(config: ServerConfig, host: str | None, port: int | None) -> Address:
-    """Where to listen; a host or port of the command line goes before all that the configuration says."""
-    return Address(
-        host=host or config.host,
-        port=config.port if port is None else port,
-        unix=config.unix_socket if host is None and port is None else None,
-        unix_mode=int(config.unix_socket_mode, 8),
-        backlog=config.backlog,
-        reuse_port=config.reuse_port,
-    )
+async def _serve_as_worker(descriptor: int, sockets: list[int]) -> int:
+    inner = socket.socket(fileno=descriptor)
+    channel = Channel[ToWorker](trio.SocketStream(trio.socket.from_stdlib_socket(inner)), ToWorker)
+    welcome = await channel.receive()
+    if not isinstance(welcome, Welcome):
+        return 1
+    # Pickled by the parent, which is this very program, and nobody else can write to this end.
+    loaded: Loaded = pickle.loads(welcome.loaded)
+    configure(welcome.log_level, loaded.config.logging.format, welcome.worker)
+    return await _serve(loaded, inherited(sockets), Link(channel, welcome))
 
 
-async def _serve(loaded: Loaded, address: Address) -> int:
+async def _serve(
+    loaded: Loaded,
+    listeners_at: AbstractAsyncContextManager[Sequence[trio.SocketListener]],
+    link: Link | None = None,
+) -> int:
     config = loaded.config.server
     tls = (
         None
         if config.tls is None
         else Certificate(config.tls.certificate, config.tls.key, config.tls.client_ca)
     )
-    files = _file_limit(config)
+    files = _file_limit(config, tells=link is None or link.announces)
     overload = Overload()
     last_grace = float(config.drain) + _HARD_STOP
-    async with Dispatcher.open(loaded, last_grace=last_grace) as dispatcher:
-        gateway = Gateway(dispatcher, Admission(overload, default=config.default_criticality))
+    holdings, fellows = (None, None) if link is None else (link.holdings, Fellows(link))
+    async with Dispatcher.open(loaded, last_grace=last_grace, holdings=holdings) as dispatcher:
+        gateway = Gateway(dispatcher, Admission(overload, default=config.default_criticality), fellows)
         server = Server(
             gateway,
             _limits(config),
@@ -108,15 +128,24 @@ async def _serve(loaded: Loaded, address: Address) -> int:
             refusal=gateway.refusal,
         )
         gateway.reports["server"] = server.statistics
-        monitor = _monitor(config, overload, files, server)
+        monitor = _monitor(config, overload, files, server, 1 if link is None else link.workers)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async with listening(address) as listeners, trio.open_nursery() as nursery:
+            async with listeners_at as listeners, trio.open_nursery() as nursery:
+                if link is not None:
+                    signals = await nursery.start(link.signals, signals)
+                    await nursery.start(link.run, dispatcher, partial(portrait, dispatcher, gateway.reports))
                 await nursery.start(server.serve, listeners)
                 nursery.start_soon(monitor.run)
                 if tls is not None:
                     nursery.start_soon(tls.watch)
-                _announce(loaded, dispatcher, [shown(listener, server.scheme) for listener in listeners])
-                told = await _told_to_stop(signals, dispatcher)
+                if link is None or link.announces:
+                    _announce(loaded, dispatcher)
+                if link is not None:
+                    await link.ready()
+                else:
+                    for listener in listeners:
+                        log.info("serving", url=shown(listener, server.scheme, path="/v1"))
+                told = await _told_to_stop(signals, dispatcher, link)
                 drained = await _drain(server, gateway, signals, config, politely=told == signal.SIGTERM)
                 nursery.cancel_scope.cancel()
     log.info("stopped", requests=server.requests)
@@ -125,8 +154,9 @@ async def _serve(loaded: Loaded, address: Address) -> int:
     return 0 if drained else 130
 
 
-async def _told_to_stop(signals: AsyncIterator[int], dispatcher: Dispatcher) -> int | None:
-    """Wait for a signal, and return it; None when there is none and the house cannot go on."""
+async def _told_to_stop(signals: AsyncIterator[int], dispatcher: Dispatcher, link: Link | None) -> int | None:
+    """Wait for a signal, and return it; None when there is none and the house cannot go on. A worker whose parent is gone is to
+    stop as after Ctrl-C."""
     told: int | None = None
 
     async with trio.open_nursery() as nursery:
@@ -140,7 +170,15 @@ async def _told_to_stop(signals: AsyncIterator[int], dispatcher: Dispatcher) -> 
             )
             nursery.cancel_scope.cancel()
 
+        async def end_with_parent(link: Link) -> None:
+            nonlocal told
+            await link.gone.wait()
+            told = signal.SIGINT
+            nursery.cancel_scope.cancel()
+
         nursery.start_soon(fail)
+        if link is not None:
+            nursery.start_soon(end_with_parent, link)
         told = await anext(signals)
         nursery.cancel_scope.cancel()
     return told
@@ -159,11 +197,11 @@ def _limits(config: ServerConfig) -> ServerLimits:
     )
 
 
-def _file_limit(config: ServerConfig) -> int | None:
-    """Raise the limit of open files as far as it goes, and say so if that is too little for the configuration."""
+def _file_limit(config: ServerConfig, *, tells: bool) -> int | None:
+    """Raise the limit of open files as far as it goes, and, if it `tells`, say so where that is too little for the configuration."""
     limit = raise_file_limit()
     wanted = 2 * config.max_connections + _OTHER_FILES
-    if limit is not None and limit < wanted:
+    if tells and limit is not None and limit < wanted:
         log.warning(
             "the limit of open files is lower than max_connections needs",
             limit=limit,
@@ -174,9 +212,12 @@ def _file_limit(config: ServerConfig) -> int | None:
     return limit
 
 
-def _monitor(config: ServerConfig, overload: Overload, files: int | None, server: Server) -> LoadMonitor:
+def _monitor(
+    config: ServerConfig, overload: Overload, files: int | None, server: Server, processes: int
+) -> LoadMonitor:
     memory = config.overload.memory
-    signals = [memory_signal(None if memory is None else int(memory))]
+    # What the machine has is for all processes; what is configured is each one's own.
+    signals = [memory_signal(_share_of_memory(processes) if memory is None else int(memory))]
     if files is not None:
         signals.append(Signal("open_files", open_files, files))
     return LoadMonitor(
@@ -212,8 +253,13 @@ async def _drain(
     return drained
 
 
-def _announce(loaded: Loaded, dispatcher: Dispatcher, addresses: Sequence[str]) -> None:
-    """Say which vendors, models and routes are served, and where."""
+def _share_of_memory(processes: int) -> int | None:
+    whole = memory_limit()
+    return None if whole is None else whole // processes
+
+
+def _announce(loaded: Loaded, dispatcher: Dispatcher) -> None:
+    """Say which vendors, models and routes are served."""
     for vendor in dispatcher.serving.vendors:
         log.info(
             "vendor",
@@ -231,5 +277,3 @@ def _announce(loaded: Loaded, dispatcher: Dispatcher, addresses: Sequence[str]) 
         modes=sorted(dispatcher.routing.modes),
         config=str(loaded.file),
     )
-    for address in addresses:
-        log.info("serving", url=address if address.startswith("unix:") else f"{address}/v1")

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from ..actors.mailbox import Mailbox
 from .config.schema import Model, Timeouts
-from .dialects import Dialect
+from .dialects import BatchLimits, Dialect
 from .stalls import Stalls
 
 __all__ = ["Deployment"]
@@ -26,6 +26,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
     timeouts: Timeouts
     mailbox: Mailbox[Any]
     """The vendor's actor, which every attempt is settled with."""
+    batch: BatchLimits | None = None
+    """What one call for embeddings may hold; None if it makes none."""
     drains: bool = False
     """Whether an answer is read to its end when the caller has left (`on_disconnect`)."""
     stalls: Stalls = Stalls()

@@ -9,8 +9,8 @@ the caller's own body leaves as it is, not wrapped in a group.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, suppress
 from os import PathLike
 from types import TracebackType
 from typing import Any, Self, get_args
@@ -23,9 +23,10 @@ from ..actors.machines.backoff import Backoff
 from ..actors.machines.budget import ClassedBudget
 from ..actors.machines.fair_queue import FairQueueSettings, FairQueueStatistics
 from ..actors.machines.hedge import HedgeBudget
-from ..actors.mailbox import ActorCrashed, Forward, Mailbox, MailboxClosed, serve
+from ..actors.mailbox import ActorCrashed, Forward, Mailbox, MailboxClosed, Tell, serve
 from ..actors.messages import Cause, Reserve, VendorReport, VendorSnapshot
 from ..actors.policies import POLICIES, Policy
+from ..actors.quota import Holdings
 from ..actors.router import Router, RouterState
 from ..actors.stats import Ledger, Statistics, Stats
 from ..actors.supervisor import Child, ChildStatistics, RestartsExhausted, Supervisor
@@ -35,24 +36,23 @@ from ..actors.waiting import WaitingRoom
 from .batches import embed
 from .canon import Criticality, Request
 from .chronicle import Chronicle
-from .config import Config, ConfigError, Loaded, Problem, Vendor, load, load_mapping
+from .config import Config, Loaded, load, load_mapping
 from .config.serving import serving
-from .credentials.signing import SigningTransport
 from .deployment import Deployment
 from .detached import Background
-from .dialects import Dialect, dialect_class
 from .dispatch import answer
 from .house import House, RetryPolicy, conducts
 from .orders import carry_out
 from .passing.knowledge import Interface, interface_of
 from .passing.passage import Passage
 from .passing.stream import Passing
-from .plan import Planned, plan_deployments, routing_table, vendor_spec
+from .plan import Planned, batch_limits, plan_deployments, routing_table, vendor_spec
 from .reply import EmbeddingsReply, Reply
 from .stalls import Stalls
 from .standing import Budgets, NetworkStanding, budgets, network
 from .stream import EventStream
 from .vectors import Embed
+from .ways_out import WaysOut
 
 __all__ = ["Dispatcher"]
 
@@ -63,16 +63,6 @@ _MOST_OUTCOMES = 100_000
 _NOT_RUNNING = "the dispatcher is not running: use it inside `async with Dispatcher.open(...)`"
 _GRACE = 1.0
 """Seconds that the end of everything that outlasts its request may take."""
-
-
-@contextmanager
-def _as_configured(planned: Planned) -> Iterator[None]:
-    """A `ValueError` within is a flaw of the configuration."""
-    try:
-        yield
-    except ValueError as error:
-        remedy = "see the dialect's module for its options"
-        raise ConfigError([Problem("", f"vendors ({planned.vendor.name})", str(error), remedy)]) from error
 
 
 class Dispatcher:
@@ -86,16 +76,18 @@ class Dispatcher:
         transports: Mapping[str, httpx.AsyncBaseTransport],
         rng: random.Random,
         last_grace: float = 0.0,
+        holdings: Holdings | None = None,
     ) -> None:
         self.config = config
         self.serving = serving(config)
         self._rng = rng
         self._last_grace = last_grace
+        self._holdings = holdings
         self._policies = {**POLICIES, **policies}
-        self._given_transports = transports
+        self._ways = WaysOut(transports, rng)
         self._planned = list(plan_deployments(self.serving.vendors))
         self.routing = routing_table(config, self._planned)
-        self._ledger = Ledger()
+        self.ledger = Ledger()
         self._house: House | None = None
         self._interfaces: dict[str, Interface] = {}
         self._mailboxes: dict[str, Mailbox[Any]] = {}
@@ -104,7 +96,6 @@ class Dispatcher:
         self._router_state = RouterState(len(self.serving.vendors), self._policies, self._waiting_room())
         self._supervisor: Supervisor | None = None
         self._background = Background()
-        self._credentials: dict[tuple[str, str], SigningTransport] = {}
         self._stalls = Stalls()
         self._stack = AsyncExitStack()
         self._nursery_manager: Any = None
@@ -119,6 +110,7 @@ class Dispatcher:
         transports: Mapping[str, httpx.AsyncBaseTransport] | None = None,
         rng: random.Random | None = None,
         last_grace: float = 0.0,
+        holdings: Holdings | None = None,
     ) -> Self:
         """A dispatcher for `config`: a file's path, a mapping of the same shape, or None for the default.
 
@@ -126,7 +118,8 @@ class Dispatcher:
         replaces the way out to a vendor, by the vendor's name (httpx's own transports fit). `rng` makes
         every chance decision repeatable. `last_grace`: when the house cannot go on (an actor that it cannot do without
         crashed too often), how many seconds requests under way still have before the context is cancelled, with
-        `RestartsExhausted`; `wait_failing` tells of it. Raises `config.ConfigError`.
+        `RestartsExhausted`; `wait_failing` tells of it. `holdings`: what this process may use of limits that it shares with
+        others (`runtime.workers`). Raises `config.ConfigError`.
         """
         names = {*POLICIES, *(policies or {})}
         if isinstance(config, Config):
@@ -142,12 +135,13 @@ class Dispatcher:
             transports=transports or {},
             rng=rng or random.Random(),
             last_grace=last_grace,
+            holdings=holdings,
         )
 
     # --- lifetime ---------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        transports = {vendor.name: self._transport(vendor) for vendor in self.serving.vendors}
+        transports = {vendor.name: self._ways.transport(vendor) for vendor in self.serving.vendors}
         for transport in transports.values():
             self._stack.push_async_callback(transport.aclose)
         self._supervisor = self._settle_in(transports)
@@ -157,9 +151,7 @@ class Dispatcher:
         await self._nursery.start(self._background.run)
         self._nursery.start_soon(self._stalls.run)
         self._nursery.start_soon(self._chronicle.run)
-        self._keep_warm(self._nursery, transports)
-        for signing in self._credentials.values():
-            self._nursery.start_soon(signing.keep_fresh)
+        self._ways.keep(self._nursery, self.serving.vendors, transports)
         return self
 
     async def __aexit__(
@@ -186,38 +178,6 @@ class Dispatcher:
                 await self._stack.aclose()
         return bool(swallowed) and inner is not None
 
-    def _transport(self, vendor: Vendor) -> httpx.AsyncBaseTransport:
-        if vendor.name in self._given_transports:
-            return self._given_transports[vendor.name]
-        if vendor.simulate is not None:
-            from .simulated import SimulatedTransport
-
-            return SimulatedTransport(vendor.simulate, rng=self._derived_rng(vendor), limits=vendor.limits)
-        if vendor.program is not None:
-            from .wire.program import ProgramTransport
-
-            program = vendor.program
-            return ProgramTransport(
-                program.command,
-                at_once=program.at_once,
-                directory=program.directory,
-                environment=program.environment,
-            )
-        from .connections import transport_to
-
-        return transport_to(vendor)
-
-    def _keep_warm(self, nursery: trio.Nursery, transports: Mapping[str, httpx.AsyncBaseTransport]) -> None:
-        """Keep connections open in readiness, where a vendor's `warm` says so and its transport can."""
-        for vendor in self.serving.vendors:
-            keep = getattr(transports[vendor.name], "keep_warm", None)
-            if vendor.warm and vendor.base_url and keep is not None:
-                nursery.start_soon(keep, httpx.URL(vendor.base_url), vendor.warm)
-
-    def _derived_rng(self, vendor: Vendor) -> random.Random:
-        seed = vendor.simulate.seed if vendor.simulate else None
-        return random.Random(self._rng.getrandbits(64) if seed is None else seed)
-
     def _settle_in(self, transports: Mapping[str, httpx.AsyncBaseTransport]) -> Supervisor:
         """Mailboxes, vaults and children: everything that the house consists of."""
         config, most = self.config, self.config.max_waiting
@@ -226,10 +186,11 @@ class Dispatcher:
         vendors = {vendor.name: Mailbox[Any](vendor.name, most_asks=most) for vendor in self.serving.vendors}
         self._mailboxes = {"router": router, "stats": stats, **{f"vendor {n}": m for n, m in vendors.items()}}
         deployments: dict[str, Deployment] = {}
-        children = [self._child("stats", stats, lambda: Stats(self._ledger, router))]
+        children = [self._child("stats", stats, lambda: Stats(self.ledger, router))]
         for vendor in self.serving.vendors:
             mine = [each for each in self._planned if each.vendor is vendor]
-            state = self._states[vendor.name] = VendorState(vendor_spec(config, vendor, mine))
+            state = VendorState(vendor_spec(config, vendor, mine), self._holdings)
+            self._states[vendor.name] = state
             for each in mine:
                 deployments[each.name] = self._deployment(each, transports, vendors[vendor.name])
             children.append(self._vendor_child(vendor.name, vendors[vendor.name], state, router))
@@ -255,6 +216,8 @@ class Dispatcher:
         self, router: Mailbox[Any], stats: Mailbox[Any], deployments: Mapping[str, Deployment]
     ) -> House:
         retry, backoff, hedging = self.config.retry, self.config.retry.backoff, self.config.hedging
+        # Shares of the requests are each process's own; what is granted besides is divided.
+        among = 1 if self._holdings is None else self._holdings.tenure.holders
         return House(
             router=router,
             stats=stats,
@@ -264,8 +227,8 @@ class Dispatcher:
                 float(retry.longest_hint),
                 Backoff(backoff.kind, float(backoff.base), float(backoff.cap), backoff.jitter),
             ),
-            budget=ClassedBudget(get_args(Criticality), retry.budget, retry.floor),
-            hedges=HedgeBudget(hedging.share, float(hedging.dollars)),
+            budget=ClassedBudget(get_args(Criticality), retry.budget, retry.floor / among),
+            hedges=HedgeBudget(hedging.share, float(hedging.dollars) / among, floor=1.0 / among),
             background=self._background,
             conducts=conducts(self.config),
             default_timeout=float(self.config.timeouts.total),
@@ -276,37 +239,19 @@ class Dispatcher:
     def _deployment(
         self, planned: Planned, transports: Mapping[str, httpx.AsyncBaseTransport], mailbox: Mailbox[Any]
     ) -> Deployment:
-        vendor, dialect = planned.vendor, self._dialect(planned)
+        vendor, dialect = planned.vendor, self._ways.dialect(planned)
         return Deployment(
             name=planned.name,
             vendor=vendor.name,
             model=planned.model,
             dialect=dialect,
-            transport=self._way_out(planned, dialect, transports[vendor.name]),
+            transport=self._ways.signed(planned, dialect, transports[vendor.name]),
             timeouts=vendor.timeouts or self.config.timeouts,
             mailbox=mailbox,
+            batch=batch_limits(planned, None if dialect.embedder is None else dialect.embedder.most),
             drains=vendor.on_disconnect == "drain",
             stalls=self._stalls,
         )
-
-    def _way_out(
-        self, planned: Planned, dialect: Dialect, transport: httpx.AsyncBaseTransport
-    ) -> httpx.AsyncBaseTransport:
-        """The vendor's transport, with an account's credentials put on where the dialect's door wants any."""
-        account = (planned.vendor.name, planned.account)
-        if account not in self._credentials:
-            with _as_configured(planned):
-                credentials = dialect.credentials()
-            if credentials is None:
-                return transport
-            self._credentials[account] = SigningTransport(transport, credentials)
-        return self._credentials[account]
-
-    @staticmethod
-    def _dialect(planned: Planned) -> Dialect:
-        """The deployment's dialect. Raises `ConfigError` for options that it does not take."""
-        with _as_configured(planned):
-            return dialect_class(planned.vendor.dialect)(planned.target())
 
     def _child(
         self,
@@ -354,7 +299,7 @@ class Dispatcher:
         return self._child(
             f"vendor {name}",
             mailbox,
-            lambda: VendorActor(state, router, rng=self._rng),
+            lambda: VendorActor(state, router, rng=self._rng, mailbox=mailbox),
             on_crash=crashed,
             exhausted="quarantine",
             on_quarantine=quarantined,
@@ -407,7 +352,17 @@ class Dispatcher:
 
     def statistics(self) -> Statistics:
         """What has happened since the start, up to the outcomes that the statistics' actor has taken in yet."""
-        return self._ledger.statistics()
+        return self.ledger.statistics()
+
+    @property
+    def vaults(self) -> Mapping[str, VendorState]:
+        """The vendors' vaults, by name: to be looked at."""
+        return self._states
+
+    def tell(self, vendor: str, message: Tell) -> bool:
+        """Tell a vendor's actor something; False if it does not live, and may not for a while."""
+        mailbox = self._mailboxes.get(f"vendor {vendor}")
+        return mailbox is not None and mailbox.tell(message) and not mailbox.closed
 
     def actors(self) -> dict[str, ChildStatistics]:
         """The actors: alive, restarting or in quarantine, and how often they crashed."""

@@ -32,21 +32,18 @@ BYTES_PER_TOKEN: Final = 3.5
 _MESSAGE_TOKENS: Final = 4
 _IMAGE_TOKENS: Final = 1000
 """What vendors charge for one image of common size: 765 (OpenAI, 1024 x 1024), 1,600 (Anthropic, largest), 258 (Gemini)."""
+_FILE_TOKENS: Final = 3000
+"""A document at a URL, of which nothing else is known: a page or two."""
+_FILE_BYTES_PER_TOKEN: Final = 50
+"""Base64 of a PDF: a page is some 100 KB and costs 1,500 to 3,000 tokens, since vendors read it as text and as an image."""
+_AUDIO_BYTES_PER_TOKEN: Final = 700
+"""Base64 of sound: a second of MP3 is 16 KB and costs 32 tokens (Gemini) or fewer (OpenAI)."""
+_BLOBS: Final = frozenset({"data", "file_data"})
+"""Fields whose texts are base64, whichever format they stand in."""
+_MOST_FILE_TOKENS: Final = 300_000
+"""More than any vendor is known to read of one document: a hundred pages (Anthropic)."""
 _MOST_IMAGE_TOKENS: Final = 20_000
 """More than any vendor is known to charge for one image."""
-_DOCUMENT_TOKENS: Final = 2000
-"""What vendors charge for a page, text and picture together: 1,500 to 3,000 (Anthropic). A document has one at least."""
-_DOCUMENT_BYTES: Final = 25
-"""Bytes of a document a token: pages of 50 kB. How large a page is depends on its pictures; what it costs hardly does."""
-_AUDIO_BYTES: Final = 500
-"""The same of sound: 16 kB and 32 tokens (Gemini) a second."""
-_MOST_DOCUMENT_TOKENS: Final = 300_000
-"""More than any vendor is known to read of one document: a hundred pages (Anthropic)."""
-_BLOBS: Final = frozenset({"data", "file_data"})
-"""Fields whose texts are base64 in every format."""
-_DOCUMENTS: Final = frozenset({"document", "file", "input_file", "fileData", "inlineData"})
-_SOUNDS: Final = frozenset({"input_audio"})
-"""How formats call parts that are documents and sound: by their `type`, or by the name of their only field."""
 _CACHED_TOKENS: Final = 1024
 """The shortest beginning that OpenAI and Anthropic keep in their prompt caches."""
 _DEFAULT_OUTPUT: Final = 1024
@@ -61,8 +58,7 @@ class Facts(Struct, frozen=True):
     kinds: frozenset[str]
     needs: frozenset[str]
     size: int
-    """Characters of text, and of images and documents that are sent along: about the bytes that the request keeps in
-    memory."""
+    """Characters of text, and of images that are sent along: about the bytes that the request keeps in memory."""
     prefix: int | None = None
     """A digest of how the request begins, if it is long enough for vendors to keep that in a cache."""
     window: int | None = None
@@ -97,9 +93,9 @@ def facts_of(request: Request, long_context: int) -> Facts:
         tools = tools or any("tools" in fields for fields in request.extra.values())
     tokens = size.tokens + _MESSAGE_TOKENS * len(request.messages)
     output = (request.max_tokens or _DEFAULT_OUTPUT) * (request.n or 1)
-    bytes_kept = size.characters + size.data
+    kept = size.characters + size.data
     if not (tools or size.images or request.output) and tokens < long_context:
-        return Facts(tokens, output, _NONE, _CHAT, bytes_kept, _prefix_of(request, tokens))
+        return Facts(tokens, output, _NONE, _CHAT, kept, _prefix_of(request, tokens))
     needs = {
         name
         for name, wanted in (("tools", tools), ("vision", size.images), ("json", request.output))
@@ -107,7 +103,7 @@ def facts_of(request: Request, long_context: int) -> Facts:
     }
     kinds = needs | {"long_context"} if tokens >= long_context else needs
     prefix = _prefix_of(request, tokens)
-    return Facts(tokens, output, frozenset(kinds), _CHAT | needs, bytes_kept, prefix)
+    return Facts(tokens, output, frozenset(kinds), _CHAT | needs, kept, prefix)
 
 
 def _prefix_of(request: Request, tokens: int) -> int | None:
@@ -135,17 +131,15 @@ def most_tokens(request: Request, most_output: int) -> Usage:
     A token is at least one byte of what is sent. What a vendor adds by itself (a hidden prompt, the results of
     tools that it runs on its side) cannot be known here and is not included.
     """
-    bytes_sent = len(msgspec.json.encode(request))
-    size = _Size()
+    size = len(msgspec.json.encode(request))
     for message in request.messages:
         if not isinstance(message.content, str):
-            size.add(message.content)
-    # What an image costs depends on its pixels, and what a document costs on what it refers to, not on the bytes sent.
-    most = (
-        bytes_sent + size.images * _MOST_IMAGE_TOKENS - size.pixels + size.documents * _MOST_DOCUMENT_TOKENS
-    )
+            found = _Size()
+            found.add(message.content)
+            # What an image costs depends on its pixels, and what a document costs on its pages, not on the bytes sent.
+            size += found.images * _MOST_IMAGE_TOKENS - found.image_data + found.files * _MOST_FILE_TOKENS
     output = min(request.max_tokens or most_output, most_output)
-    return Usage(input_tokens=most, output_tokens=output * (request.n or 1))
+    return Usage(input_tokens=size, output_tokens=output * (request.n or 1))
 
 
 def characters_of(parts: Sequence[Part]) -> int:
@@ -157,34 +151,24 @@ def characters_of(parts: Sequence[Part]) -> int:
 
 
 class _Size:
-    """Adds up what parts consist of: characters of text, images, documents, and the data of either."""
+    """Of messages' parts: characters of text; how many images and documents; base64 of images, and of all media; tokens
+    of documents and sound."""
 
-    __slots__ = ("characters", "data", "documents", "extra_tokens", "images", "pixels")
+    __slots__ = ("characters", "data", "files", "image_data", "images", "media_tokens")
 
     def __init__(self) -> None:
-        self.characters = 0
-        self.images = 0
-        self.pixels = 0
-        """Characters of images' data."""
-        self.documents = 0
-        self.data = 0
-        """Characters of all data."""
-        self.extra_tokens = 0
+        self.characters = self.images = self.files = self.image_data = self.data = self.media_tokens = 0
 
     @property
     def tokens(self) -> int:
         """About so many, of everything together."""
-        return int(self.characters / BYTES_PER_TOKEN) + _IMAGE_TOKENS * self.images + self.extra_tokens
+        return int(self.characters / BYTES_PER_TOKEN) + _IMAGE_TOKENS * self.images + self.media_tokens
 
     def add(self, parts: Sequence[Part]) -> None:
         """Add a message's parts."""
         for part in parts:
             if isinstance(part, Text | Thinking | Refusal):
                 self.characters += len(part.text)
-            elif isinstance(part, Image):
-                self.images += 1
-                self.pixels += len(part.data or "")
-                self.data += len(part.data or "")
             elif isinstance(part, ToolCall):
                 self.characters += len(part.name) + len(part.arguments)
             elif isinstance(part, ToolResult):
@@ -192,38 +176,13 @@ class _Size:
                     self.characters += len(part.content)
                 else:
                     self.add(part.content)
-            elif isinstance(part, File | Audio):
-                self._add_media(part)
+            elif isinstance(part, Image | File | Audio):
+                self._media(part)
             elif isinstance(part, Opaque):
-                self._add_opaque(part.payload)
-
-    def _add_media(self, part: File | Audio) -> None:
-        size = len(part.data or "")
-        self.data += size
-        if isinstance(part, Audio):
-            self.extra_tokens += size * 3 // 4 // _AUDIO_BYTES
-        elif (part.media_type or "").startswith("text/"):
-            self.extra_tokens += int(size * 0.75 / BYTES_PER_TOKEN)
-        else:
-            self.documents += 1
-            self.extra_tokens += max(_DOCUMENT_TOKENS, size * 3 // 4 // _DOCUMENT_BYTES)
-
-    def _add_opaque(self, payload: dict[str, Any]) -> None:
-        """A part that only one format understands: a document, sound, or something whose text counts."""
-        kinds = {str(payload.get("type")), *payload} if "type" in payload else payload.keys()
-        before = self.data
-        self.add_fields([payload])
-        size = (self.data - before) * 3 // 4
-        if kinds & _DOCUMENTS and not _is_text(payload.get("source")):
-            self.documents += 1
-            self.extra_tokens += max(_DOCUMENT_TOKENS, size // _DOCUMENT_BYTES)
-        elif kinds & _SOUNDS:
-            self.extra_tokens += size // _AUDIO_BYTES
-        else:
-            self.extra_tokens += size // _DOCUMENT_BYTES
+                self.add_fields([part.payload])
 
     def add_fields(self, values: Iterable[Any]) -> None:
-        """Add the texts within JSON values; base64 is data."""
+        """Add the texts within JSON values, such as parts and tools that only one format understands; base64 is data."""
         waiting = list(values)
         while waiting:
             value = waiting.pop()
@@ -231,14 +190,25 @@ class _Size:
                 self.characters += len(value)
             elif isinstance(value, dict):
                 for name, inner in value.items():
-                    if name in _BLOBS and isinstance(inner, str) and not _is_text(value):
+                    if name in _BLOBS and isinstance(inner, str) and value.get("type") != "text":
                         self.data += len(inner)
+                        self.media_tokens += len(inner) // _FILE_BYTES_PER_TOKEN
                     else:
                         waiting.append(inner)
             elif isinstance(value, list):
                 waiting += value
 
-
-def _is_text(source: Any) -> bool:
-    """Whether the source of a document is its text itself (Anthropic)."""
-    return isinstance(source, dict) and source.get("type") in ("text", "content")
+    def _media(self, part: Image | File | Audio) -> None:
+        size = len(part.data or "")
+        self.data += size
+        if isinstance(part, Image):
+            self.images += 1
+            self.image_data += size
+        elif isinstance(part, Audio):
+            self.media_tokens += size // _AUDIO_BYTES_PER_TOKEN
+        elif (part.media_type or "").startswith("text/"):
+            self.files += not part.data
+            self.media_tokens += int(size * 0.75 / BYTES_PER_TOKEN)
+        else:
+            self.files += 1
+            self.media_tokens += size // _FILE_BYTES_PER_TOKEN if size else _FILE_TOKENS

@@ -129,6 +129,9 @@ class Exchange:
             # Whoever puts credentials on had none: nothing was sent.
             self.sent = False
             raise
+        finally:
+            # Nobody waits any more. Left there, it would keep request and answer until the garbage collector looks.
+            request.extensions.pop("waiting", None)
         self.status = response.status_code
         self.headers = response.headers.raw
         self._body = _body_of(response)

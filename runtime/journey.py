@@ -22,6 +22,7 @@ from ..actors.messages import Lease, NoLease, Outcome, Route, Spent
 from .attempt import OVERSLEPT, Attempt
 from .canon import Completion, Fault, Usage
 from .detached import DetachedAttempt
+from .ending import Ending
 from .errors import Busy, DeadlinePassed, DispatchError, NoVendor, error_for
 from .house import House
 from .operations import operation_of
@@ -30,29 +31,10 @@ from .prices import cost_of
 from .reply import AttemptRecord, Reply, cost_of_attempts
 from .unleased import unleased
 
-__all__ = ["Ending", "Journey"]
+__all__ = ["Journey"]
 
 _MOST_UNSUITED: Final = 20
 """Deployments that may turn out unable to express a request before it is refused: a bound for the loop."""
-
-
-class Ending:
-    """Whose outcome is a request's last: of its `parts` the first that fails, or the last to succeed."""
-
-    __slots__ = ("_open", "told")
-
-    def __init__(self, parts: int = 1) -> None:
-        self._open = parts
-        self.told = False
-        """Whether the statistics have been told of the request's end."""
-
-    def reached(self, *, failed: bool) -> bool:
-        """One part has come to its end; whether that is the request's, which is so once."""
-        self._open -= 1
-        if self.told or (self._open > 0 and not failed):
-            return False
-        self.told = True
-        return True
 
 
 class Journey:
@@ -195,6 +177,7 @@ class Journey:
             begun=self.begun,
             streamed=self.stream,
             hedged=self._hedged,
+            fixed=self.operation.fixed,
         )
 
     def _attempt(self, lease: Lease) -> Attempt:

@@ -11,11 +11,13 @@ import structlog
 __all__ = ["configure"]
 
 
-def configure(level: str, style: Literal["auto", "text", "json"]) -> None:
-    """Set up logging for the whole process. `auto`: text on a terminal, else JSON."""
+def configure(level: str, style: Literal["auto", "text", "json"], worker: int | None = None) -> None:
+    """Set up logging for the whole process. `auto`: text on a terminal, else JSON. `worker`: its number, in every line."""
     text = style == "text" or (style == "auto" and sys.stderr.isatty())
     stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S" if text else "iso", utc=not text)
     shared: list[structlog.typing.Processor] = [structlog.processors.add_log_level, stamp]
+    if worker is not None:
+        shared.append(lambda _logger, _level, event: {**event, "worker": event.get("worker", worker)})
     tail: list[structlog.typing.Processor]
     if text:
         # Not structlog's own choice, which shows every local variable: there are keys and prompts among them.

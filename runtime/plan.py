@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from ..actors.limits import LIMIT_MODELS, LimitSpec
+from ..actors.limits import LIMIT_MODELS, SHARE, LimitSpec
 from ..actors.machines.breaker import BreakerSettings
 from ..actors.policies import Candidate
 from ..actors.routing import RoutingRule, RoutingTable, Selection
@@ -22,10 +22,10 @@ from .config.options import merged
 from .config.schema import Config, Limits, Model, Rule, TargetTable, Vendor
 from .config.serving import keys, placements
 from .config.units import TokenCount
-from .dialects import Target
+from .dialects import BatchLimits, Target
 from .passing.passage import ANY
 
-__all__ = ["Planned", "limit_model", "plan_deployments", "routing_table", "vendor_spec"]
+__all__ = ["Planned", "batch_limits", "limit_model", "plan_deployments", "routing_table", "vendor_spec"]
 
 _MODEL_OF_DIALECT: Final = {
     "anthropic": "anthropic",
@@ -83,6 +83,9 @@ class Planned(Struct, frozen=True, kw_only=True):
             quality=self.model.quality,
             input_price=None if price is None else float(price.input),
             output_price=None if price is None else float(price.output),
+            long_prices=()
+            if price is None
+            else tuple([(int(tier.above), float(tier.input), float(tier.output)) for tier in price.tiers]),
             weight=self.model.weight,
         )
 
@@ -90,6 +93,20 @@ class Planned(Struct, frozen=True, kw_only=True):
 def _usual_options(vendor: Vendor) -> Mapping[str, Any]:
     """What goes without saying of a vendor: a simulated one takes embeddings as OpenAI does."""
     return _SIMULATED if vendor.simulate is not None and vendor.dialect == "openai" else {}
+
+
+def batch_limits(planned: Planned, most: BatchLimits | None) -> BatchLimits | None:
+    """What one call for embeddings may hold where its dialect knows `most`: also no more tokens than half of what the limits
+    of the account and of the model allow in a minute, since one of more than a minute's can never be sent, and the sizes
+    are estimates."""
+    if most is None:
+        return None
+    bounds = [] if most.tokens is None else [most.tokens]
+    for limits in (planned.vendor.limits, planned.model.limits):
+        share = SHARE if limits.shared else 1.0
+        counts = (limits.tokens_per_minute, limits.input_tokens_per_minute)
+        bounds += [max(1, int(share * count / 2)) for count in counts if count is not None]
+    return BatchLimits(most.inputs, min(bounds, default=None))
 
 
 def plan_deployments(vendors: Iterable[Vendor]) -> Iterator[Planned]:

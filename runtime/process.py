@@ -6,13 +6,14 @@ answer is None, and whoever asked does without.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-__all__ = ["file_limit", "memory_limit", "open_files", "raise_file_limit", "resident_bytes"]
+__all__ = ["file_limit", "memory_limit", "open_files", "raise_file_limit", "resident_bytes", "usable_cores"]
 
 _PROC: Final = sys.platform == "linux"
 _MOST_FILES: Final = 1 << 20
@@ -40,6 +41,39 @@ def memory_limit() -> int | None:
         with suppress(OSError):
             found += _group_limits(Path("/proc/self/cgroup").read_text("utf-8"), Path("/sys/fs/cgroup"))
     return min(found, default=None)
+
+
+def usable_cores() -> int:
+    """How many cores this process may use: by its affinity and its control groups' quotas, at least 1."""
+    cores = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    if _PROC:
+        with suppress(OSError):
+            quotas = _group_quotas(Path("/proc/self/cgroup").read_text("utf-8"), Path("/sys/fs/cgroup"))
+            cores = min([cores, *quotas])
+    return max(1, math.floor(cores + 0.5))
+
+
+def _group_quotas(listed: str, root: Path) -> list[float]:
+    """The cores' worth of time that every control group above this process may use, where that is limited."""
+    found = []
+    for line in listed.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            base, names = root, ["cpu.max"]
+        elif "cpu" in controllers.split(","):
+            base, names = root / "cpu", ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
+        else:
+            continue
+        inner = base / path.lstrip("/")
+        for folder in (inner, *inner.parents):
+            with suppress(OSError, ValueError):
+                told = " ".join([(folder / name).read_text("ascii").strip() for name in names]).split()
+                quota, period = int(told[0]), int(told[1])
+                if quota > 0 and period > 0:
+                    found.append(quota / period)
+            if folder == base:
+                break
+    return found
 
 
 def _group_limits(listed: str, root: Path) -> list[int]:

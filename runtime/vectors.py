@@ -127,11 +127,8 @@ def length_of(vector: Vector) -> int:
 def sound(vector: Vector) -> bool:
     """Whether every number is one, finite, and no larger than 32-bit floats can be."""
     if isinstance(vector, list):
-        # No number that is none gets past the sum, nor a large one past the bounds.
-        return (
-            math.isfinite(sum(vector))
-            and -_LARGEST <= min(vector, default=0) <= max(vector, default=0) <= _LARGEST
-        )
+        # One pass in C: the length is finite only if they all are.
+        return math.hypot(*vector) <= _LARGEST or all(abs(each) <= _LARGEST for each in vector)
     highest = vector[_WIDTH - 1 :: _WIDTH]
     if not any(each in highest for each in _SUSPECT):
         return True
@@ -139,8 +136,8 @@ def sound(vector: Vector) -> bool:
 
 
 def flaw_in(vectors: Sequence[Vector], wanted: Embed) -> str | None:
-    """Why these are not the vectors of `wanted`, in words; None if they are: one for each input, all of the length that
-    was asked for (or at least of one length), every number finite."""
+    """Why these are not the vectors of `wanted`, in words; None if they are: one for each input, all of one length, every
+    number finite."""
     if len(vectors) != len(wanted.inputs):
         return f"{len(vectors)} vectors came for {len(wanted.inputs)} inputs"
     lengths = {length_of(vector) for vector in vectors}
@@ -148,8 +145,6 @@ def flaw_in(vectors: Sequence[Vector], wanted: Embed) -> str | None:
         return "a vector is empty"
     if len(lengths) > 1:
         return f"the vectors are of different lengths: {sorted(lengths)}"
-    if wanted.dimensions is not None and lengths != {wanted.dimensions}:
-        return f"the vectors have {lengths.pop()} dimensions, not {wanted.dimensions}"
     for index, vector in enumerate(vectors):
         if not sound(vector):
             return f"vector {index} holds what is no finite number"

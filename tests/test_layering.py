@@ -24,6 +24,12 @@ FORBIDDEN = {
     "runtime/journey.py": ("runtime.race", "runtime.dispatch", "runtime.stream", "runtime.dispatcher"),
     "runtime/race.py": ("runtime.dispatch", "runtime.stream", "runtime.dispatcher"),
     "runtime/dispatch.py": ("runtime.stream", "runtime.dispatcher"),
+    "runtime/batches.py": ("runtime.stream", "runtime.dispatcher", "runtime.gateway"),
+    "runtime/operations": (
+        "runtime.attempt", "runtime.journey", "runtime.dispatch", "runtime.batches", "runtime.stream", "runtime.dispatcher",
+        "runtime.gateway", "runtime.wire", "runtime.dialects.formats",
+    ),
+    "runtime/vectors.py": ("runtime.dialects", "runtime.config", "runtime.operations", "runtime.attempt"),
     "runtime/orders.py": ("runtime.dispatcher", "runtime.gateway", "runtime.cli"),
     "runtime/chronicle.py": ("runtime.dispatcher", "runtime.gateway", "runtime.cli"),
     "runtime/standing.py": ("runtime.dispatcher", "runtime.gateway", "runtime.cli"),

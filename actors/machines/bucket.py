@@ -35,8 +35,30 @@ earlier may shrink the debt but must not reopen the bucket.
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import Protocol
 
 from msgspec import Struct
+
+
+class Bucket(Protocol):
+    """What a gauge and `reserve_all` ask of a bucket: a `TokenBucket`, or a slice of one that is kept elsewhere (`slices`)."""
+
+    rate: float
+    burst: float
+    taken: float
+
+    @property
+    def mark(self) -> int: ...
+
+    def start(self, cost: float, now: float) -> float: ...
+
+    def commit(self, cost: float, start: float) -> None: ...
+
+    def refund(self, cost: float, now: float, mark: int | None = None) -> None: ...
+
+    def charge(self, cost: float, now: float) -> None: ...
+
+    def statistics(self, now: float) -> "BucketStatistics": ...
 
 
 class BucketStatistics(Struct, frozen=True):
@@ -283,7 +305,7 @@ class TokenBucket:
 
 
 def reserve_all(
-    dimensions: Sequence[tuple[TokenBucket, float]], now: float, patience: float
+    dimensions: Sequence[tuple[Bucket, float]], now: float, patience: float
 ) -> Reserved | TooLong:
     """Take every (bucket, cost) for one common start, or none of them if that start is over `patience` seconds away.
 

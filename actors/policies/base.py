@@ -29,6 +29,8 @@ class Candidate(Struct, frozen=True, kw_only=True):
     quality: float = 0.5
     input_price: float | None = None
     output_price: float | None = None
+    long_prices: tuple[tuple[int, float, float], ...] = ()
+    """Of requests with more input tokens than the first number: input and output, the smallest number first."""
     weight: float = 1.0
 
 

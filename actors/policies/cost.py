@@ -24,20 +24,25 @@ def expected_dollars(
     prices = view.memo.get("prices", candidates, lambda: _prices(candidates))
     if prices is not None:
         return [(tokens * price + output * output_price) / 1e6 for price, output_price in prices]
-    return [
-        math.inf
-        if (price := candidate.input_price) is None or (output_price := candidate.output_price) is None
-        else (tokens * price + output * output_price) / 1e6
-        for candidate in candidates
-    ]
+    return [_expected(candidate, tokens, output) for candidate in candidates]
+
+
+def _expected(candidate: Candidate, tokens: int, output: int) -> float:
+    price, output_price = candidate.input_price, candidate.output_price
+    for above, long_price, long_output_price in candidate.long_prices:
+        if tokens > above:
+            price, output_price = long_price, long_output_price
+    if price is None or output_price is None:
+        return math.inf
+    return (tokens * price + output * output_price) / 1e6
 
 
 def _prices(candidates: Sequence[Candidate]) -> list[tuple[float, float]] | None:
-    """Input and output of each; None if one is not known."""
+    """Input and output of each; None if one is not known, or depends on the request's length."""
     known = [
         (each.input_price, each.output_price)
         for each in candidates
-        if each.input_price is not None and each.output_price is not None
+        if each.input_price is not None and each.output_price is not None and not each.long_prices
     ]
     return known if len(known) == len(candidates) else None
 

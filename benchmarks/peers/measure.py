@@ -25,7 +25,7 @@ from ..load.sizes import Distribution
 from ..load.targets import Address, Target, over_http
 from ..load.watch import Watch
 from ..vendor import Delays, ErrorEvent, Script, Step, Stop
-from .peer import Peer, serving
+from .peer import MODEL, Peer, serving
 
 __all__ = ["CUT_SHOWN_AS_WHOLE", "Faults", "Figures", "Sitting", "measure"]
 
@@ -86,6 +86,10 @@ class Figures(Struct, frozen=True, kw_only=True):
     p50: float | None
     """Latency of plain requests at a low, even rate, in seconds, from the intended start."""
     p99: float | None
+    direct_p50: float | None
+    """The same of requests that went to the vendor directly, in turn with those: on a machine that is shared, only what was
+    measured at the same moments can be subtracted."""
+    direct_p99: float | None
     rss_idle: int | None
     """Bytes, before the first request."""
     rss: int | None
@@ -130,9 +134,7 @@ async def measure(
         plain = _best([await bench.run(sound, each, stream=False) for _ in rounds])
         short = _best([await bench.run((spoken, spoken), each, stream=True, tokens=_SHORT) for _ in rounds])
         long = _best([await bench.run((spoken, spoken), each, stream=True, tokens=_LONG) for _ in rounds])
-        even = Arriving("constant", sitting.rate, Sizes(_PROMPT, Distribution("fixed", 50)), 1000)
-        long_each = Bounds(seconds=2 * sitting.seconds)
-        steady = _calmest([await bench.run(sound, long_each, stream=False, load=even) for _ in rounds])
+        through, past = _calmest([await bench.latencies(sound, sitting) for _ in rounds])
         rss = None if pid is None else used(pid).rss
         faults = Bounds(requests=sitting.fault_requests)
         one_fails = await bench.faults((_FAILING, _SOUND), faults, stream=False)
@@ -145,8 +147,10 @@ async def measure(
         cpu_per_request=plain.cpu_each,
         cpu_per_chunk=_difference(long.cpu_each, short.cpu_each, _LONG - _SHORT),
         answered=plain.recorder.ok / plain.seconds,
-        p50=steady.quantile(0.5),
-        p99=steady.quantile(0.99),
+        p50=through.quantile(0.5),
+        p99=through.quantile(0.99),
+        direct_p50=past.quantile(0.5),
+        direct_p99=past.quantile(0.99),
         rss_idle=rss_idle,
         rss=rss,
         one_fails=one_fails,
@@ -178,10 +182,9 @@ def _best(rounds: Sequence[_Seen]) -> _Seen:
     return min(rounds, key=lambda seen: math.inf if seen.cpu_each is None else seen.cpu_each)
 
 
-def _calmest(rounds: Sequence[_Seen]) -> Histogram:
-    """The latencies of the one with the least median."""
-    seen = [each.recorder.latency for each in rounds]
-    return min(seen, key=lambda each: math.inf if (middle := each.quantile(0.5)) is None else middle)
+def _calmest(rounds: Sequence[tuple[Histogram, Histogram]]) -> tuple[Histogram, Histogram]:
+    """The one in which the vendor itself had the least median."""
+    return min(rounds, key=lambda each: math.inf if (middle := each[1].quantile(0.5)) is None else middle)
 
 
 class _Judge(Target):
@@ -229,6 +232,26 @@ class _Bench:
             after, effort = self._cpu(), stopwatch.read()
         cpu = None if before is None or after is None else after - before
         return _Seen(recorder, trio.current_time() - recorder.began, cpu, effort.share)
+
+    async def latencies(
+        self, scripts: tuple[Script, Script], sitting: Sitting
+    ) -> tuple[Histogram, Histogram]:
+        """At an even rate: of requests through the peer, and of as many to the first vendor, by turns."""
+        await self._play(scripts)
+        beside = Address(base=self._vendors[0].url, model=MODEL, key="k")
+        seen = (Recorder(), Recorder())
+        even = Arriving("constant", sitting.rate, Sizes(_PROMPT, Distribution("fixed", 50)), 1000)
+
+        async def run(address: Address, recorder: Recorder, after: float) -> None:
+            await trio.sleep(after)
+            async with over_http(address, stream=False, timeout=_TIMEOUT, connections=256) as target:
+                bounds = Bounds(seconds=2 * sitting.seconds)
+                await even.run(Loop(target, recorder, bounds, timeout=_TIMEOUT, drain=_TIMEOUT), 1)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run, self._address, seen[0], 0.0)
+            nursery.start_soon(run, beside, seen[1], 0.5 / sitting.rate)
+        return seen[0].latency, seen[1].latency
 
     async def faults(self, scripts: tuple[Script, Script], bounds: Bounds, *, stream: bool) -> Faults:
         seen = (await self.run(scripts, bounds, stream=stream, tokens=1000, judged=stream)).recorder

@@ -24,7 +24,8 @@ _SAME = {
 _HEALTH = {"failure": "failing", "alive": "alive", "neutral": "-"}
 _LEGEND = """
 SAME     may the same deployment be asked again in this request ("free": outside the retry budget;
-         "after hint": not before the vendor's own time, and only if nothing better is at hand)
+         "after hint": not before the vendor's own time, and only if nothing better is at hand); never after a failure of
+         one that was on trial, a probe or the last resort
 OTHER    is another deployment asked instead
 HEALTH   what it says of the deployment: "failing" counts towards opening its circuit
 CLOSES   the widest thing that is closed or cooled for it, and LIMIT for how long, and what else gives way

@@ -90,7 +90,7 @@ def _modes(config: Config) -> list[Row]:
     from ..config import modes
 
     return [
-        (name, "mode", "", "", "", f"{mode.policy}: {_targets(mode.targets) or 'all of them'}", "")
+        (name, "mode", "", "", "", f"{mode.policy}: {_targets(mode.targets) or 'all that chat'}", "")
         for name, mode in modes(config).items()
     ]
 

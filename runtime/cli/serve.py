@@ -22,16 +22,28 @@ __all__ = ["serve"]
     help="Port to listen on; replaces server.port. 0 takes a free one and logs which.",
 )
 @click.option(
+    "--workers",
+    metavar="N",
+    type=click.IntRange(0, 256),
+    default=None,
+    help="Processes that serve; replaces server.workers. 1 is a single one without a parent, 0 one for each core.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default=None,
     help="Replaces logging.level.",
 )
-def serve(config_path: str | None, host: str | None, port: int | None, log_level: str | None) -> None:
+def serve(
+    config_path: str | None, host: str | None, port: int | None, workers: int | None, log_level: str | None
+) -> None:
     """Run the service: an OpenAI-compatible interface over all configured vendors.
 
     Stops on SIGTERM or Ctrl-C: running requests may finish (server.drain; after SIGTERM new ones are taken for
     server.lame_duck if anybody is connected), a second signal stops at once.
+
+    Several workers serve one address under one parent, which starts them again when they die. Limits, budgets, orders and
+    the statistics are those of all of them together.
 
     \b
     Examples:
@@ -41,11 +53,19 @@ def serve(config_path: str | None, host: str | None, port: int | None, log_level
            -d '{"model": "auto", "messages": [{"role": "user", "content": "Hello"}]}'
     """
     with without("pygments", "rich"):
-        from ..config import ConfigError
-        from ..daemon import run
+        from ..config import ConfigError, load
+        from ..workers.count import worker_count
+        from ..workers.sockets import address_of
 
-    try:
-        code = run(config_path, host=host, port=port, log_level=log_level)
-    except ConfigError as error:
-        fail_config(error)
-    sys.exit(code)
+        try:
+            loaded = load(config_path)
+        except ConfigError as error:
+            fail_config(error)
+        address = address_of(loaded.config.server, host, port)
+        count = worker_count(loaded, workers)
+        # A parent has no need of all that serves requests.
+        if count == 1:
+            from ..daemon import run
+        else:
+            from ..workers.parent import run_with
+    sys.exit(run(loaded, address, log_level) if count == 1 else run_with(loaded, address, count, log_level))

@@ -28,11 +28,23 @@ def status_view(told: Told) -> RenderableType:
         parts.append(_waiting(waiting))
     parts += [Text("Waiting:  nobody")] if not waiting else []
     parts += [
+        *_workers(told.get("workers")),
         _network(told.get("network")),
         _budgets(told.get("budgets")),
         *_troubled(told.get("actors", {})),
     ]
     return Group(*parts)
+
+
+def _workers(told: Told | None) -> list[RenderableType]:
+    """Only where there are several: whether all of them are in what is shown."""
+    if told is None:
+        return []
+    missing = ", ".join([str(worker) for worker in told["missing"]])
+    said = f"Workers:  {told['configured']}"
+    if missing:
+        return [Text(f"{said}, of which {missing} did not answer: this is not all", style="bold red")]
+    return [Text(said)]
 
 
 def deployments(vendors: Told, actors: Told | None = None) -> Table:

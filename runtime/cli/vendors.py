@@ -100,16 +100,17 @@ def _prices(entry: Entry) -> Iterator[str]:
     except Unavailable as absence:
         yield f"# Prices are not known: {absence}"
         return
-    provider = entry.prices or prices.whose(entry.base_url)
-    day = today()
-    known = None if provider is None else prices.find(provider, entry.model, day)
-    if known is None or known.price is None:
-        yield f"# Prices: {PACKAGE} {prices.version} knows none of {entry.model}; write yours, or costs are unknown"
-        return
-    price = known.price
-    longer = f"; more from {price.tiers[0].above:,} tokens of input on" if price.tiers else ""
-    yield f"# Prices: {entry.model} costs ${price.input:f} in, ${price.output:f} out per million tokens{longer}"
-    yield f"# (as published: {PACKAGE} {prices.version}, {known.provider}/{known.model}, {day})"
+    provider, day = entry.prices or prices.whose(entry.base_url), today()
+    yield f"# Prices in dollars per million tokens, in and out, as published ({PACKAGE} {prices.version}, on {day}):"
+    for model in entry.models or [{"name": entry.model}]:
+        name = str(model["name"])
+        known = None if provider is None else prices.find(provider, name, day)
+        price = None if known is None else known.price
+        if price is None:
+            yield f"#   {name}: not known; write its price, or costs are unknown"
+        else:
+            longer = f"; more above {price.tiers[0].above:,} tokens of input" if price.tiers else ""
+            yield f"#   {name}: {price.input:f}, {price.output:f}{longer}"
 
 
 def _table(name: str, entry: Entry) -> Iterator[str]:
@@ -121,9 +122,11 @@ def _table(name: str, entry: Entry) -> Iterator[str]:
         yield f"#{key} = {_toml(value)}"
     if not entry.optional:
         yield 'serve = "with_key"'
-    yield ""
-    yield "[[vendors.models]]"
-    yield f"name = {_toml(entry.model)}"
+    for model in entry.models or [{"name": entry.model}]:
+        yield ""
+        yield "[[vendors.models]]"
+        for key, value in model.items():
+            yield f"{key} = {_toml(value)}"
 
 
 def _toml(value: Any) -> str:

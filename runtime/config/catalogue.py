@@ -1,4 +1,4 @@
-"""The catalogue: vendors that are known by name, so that a configuration needs to say nothing but their models.
+"""The catalogue: vendors that are known by name, so that a configuration needs to say nothing but that.
 
 A `[[vendors]]` table takes what it does not say itself from the row (`catalogue.toml`) that it names as its
 `catalogue`. Without that key, a table that is called like a row and gives no address is that vendor. Whoever writes
@@ -38,6 +38,7 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     options: dict[str, Any] = {}
     limit_model: str | None = None
     model: str
+    models: list[dict[str, Any]] = []
     console: str | None = None
     docs: str
     note: str | None = None
@@ -133,6 +134,8 @@ def _filled(table: Mapping[Any, Any], literal: bool) -> Mapping[Any, Any]:
         for name, value in entry.table().items()
         if not (literal and isinstance(value, str) and "${" in value)
     }
+    if entry.models:
+        ready["models"] = entry.models
     if "api_keys" in table:
         ready.pop("api_key", None)
     own = table.get("options")

@@ -187,8 +187,10 @@ def _hide_inside(value: Any) -> Any:
 
 
 def _secrets(config: Config) -> list[str]:
-    """Every key, the longest first, so that none is half hidden by another that it begins with."""
-    every = {key for vendor in config.vendors for key in keys(vendor) if key and len(key) >= _SCRUBBED_FROM}
+    """Every key, and each part of those of several, the longest first, so that none is half hidden by another that it
+    begins with."""
+    given = {key for vendor in config.vendors for key in keys(vendor) if key}
+    every = {part for key in given for part in (key, *key.split(":")) if len(part) >= _SCRUBBED_FROM}
     return sorted(every, key=len, reverse=True)
 
 

@@ -88,6 +88,10 @@ class PriceList:
 
     def find(self, provider: str, model: str, today: date) -> Known | None:
         """What is known of `model` at `provider`; None for a model, or a provider, that is not listed."""
+        # At Hugging Face a model may say who serves it: `org/model:groq`.
+        bare, _, server = model.rpartition(":")
+        if bare and f"{provider}_{server}" in self._providers:
+            provider, model = f"{provider}_{server}", bare
         lists = self._lists(provider)
         text = model.lower()
         # Some write a version's date without hyphens, and the lists with them.

@@ -355,9 +355,10 @@ class Retry(Table, frozen=True, kw_only=True):
     """A vendor that asks for more patience than this is not asked again within the request."""
     backoff: Backoff = Backoff()
     budget: Share = 0.1
-    """Retries allowed per request, over all requests."""
+    """Retries allowed per request, over all requests of the last minute. While more retries help than fail, only those
+    that fail are counted."""
     floor: Annotated[float, Meta(ge=0)] = 1.0
-    """Retries per second that are always allowed."""
+    """Retries per second that are allowed besides, whatever the traffic."""
 
 
 class Hedging(Table, frozen=True, kw_only=True):
@@ -438,6 +439,8 @@ class Server(Table, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 4000
+    workers: Annotated[int, Meta(ge=0, le=256)] = 0
+    """Processes that serve. 1: this one alone; 0: one for each core, and one where only simulated vendors are served."""
     unix_socket: Annotated[str, Meta(min_length=1)] | None = None
     """The path of a unix socket to listen at, in place of `host` and `port`."""
     unix_socket_mode: Annotated[str, Meta(pattern="^[0-7]{3,4}$")] = "660"

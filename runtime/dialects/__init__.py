@@ -4,7 +4,7 @@ What a refusal means is found by `recognise`, from what `error_text` reads of it
 `spellings`; `hints` says when to come back, `days` when a vendor's day ends.
 
 To add a dialect: one file with a subclass of `base.Dialect`, one line in `DIALECTS`, and recordings for
-its tests. Third parties register theirs under the entry point group `llm_dispatcher.dialects`.
+its tests. Chat is in its own methods; for embeddings and text completion it has a half each, if it can say them. Third parties register theirs under the entry point group `llm_dispatcher.dialects`.
 """
 
 from __future__ import annotations

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from ..dispatcher import Dispatcher
-from .http import Exchange, encode
+from collections.abc import Mapping
+from typing import Any
 
-__all__ = ["health", "ready", "stats"]
+import msgspec
+
+from ..dispatcher import Dispatcher
+from ..workers.protocol import Portrait
+from .http import Exchange, Report, encode
+
+__all__ = ["health", "portrait", "ready", "stats"]
 
 
 async def health(_dispatcher: Dispatcher, exchange: Exchange) -> None:
@@ -24,14 +30,31 @@ async def ready(dispatcher: Dispatcher, exchange: Exchange) -> None:
 async def stats(dispatcher: Dispatcher, exchange: Exchange) -> None:
     """`GET /v1/stats`: the statistics; how each deployment, the actors and the front door are; who waits; whether our
     network is down; what is left for retries and hedges; how circuits moved."""
-    body = {
-        "statistics": dispatcher.statistics(),
+    standing = await _standing(dispatcher, exchange.reports)
+    if exchange.fellows is None:
+        body = {"statistics": dispatcher.statistics(), **standing}
+    else:
+        body = await exchange.fellows.stats(_as_portrait(dispatcher, standing))
+    await exchange.answer(200, encode(body))
+
+
+async def portrait(dispatcher: Dispatcher, reports: Mapping[str, Report]) -> Portrait:
+    """What this process alone has to say, for one that asks for all."""
+    return _as_portrait(dispatcher, await _standing(dispatcher, reports))
+
+
+def _as_portrait(dispatcher: Dispatcher, standing: dict[str, Any]) -> Portrait:
+    return Portrait(encode(standing), msgspec.msgpack.encode(dispatcher.ledger.image()))
+
+
+async def _standing(dispatcher: Dispatcher, reports: Mapping[str, Report]) -> dict[str, Any]:
+    """Everything but the statistics."""
+    return {
         "vendors": await dispatcher.standing(),
         "actors": dispatcher.actors(),
         "transitions": dispatcher.transitions(),
         "waiting": dispatcher.waiting(),
         "network": dispatcher.network(),
         "budgets": dispatcher.budgets(),
-        **{name: report() for name, report in exchange.reports.items()},
+        **{name: report() for name, report in reports.items()},
     }
-    await exchange.answer(200, encode(body))

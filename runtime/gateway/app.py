@@ -24,6 +24,7 @@ from .http import (
     BodyTooLarge,
     ClientGone,
     Exchange,
+    Fellows,
     Headers,
     Receive,
     Report,
@@ -53,12 +54,15 @@ class Gateway:
     """See the module's docstring. `draining` turns `/ready` to 503 while requests are still served.
 
     `admission` decides what is taken in under overload; without one everything is. `reports` are further parts of
-    `GET /v1/stats`, by name.
+    `GET /v1/stats`, by name. `fellows`: other processes that serve with this one, for what concerns them all.
     """
 
-    def __init__(self, dispatcher: Dispatcher, admission: Admission | None = None) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, admission: Admission | None = None, fellows: Fellows | None = None
+    ) -> None:
         self._dispatcher = dispatcher
         self._admission = admission or Admission(default=dispatcher.config.server.default_criticality)
+        self._fellows = fellows
         self.draining = False
         self.reports: dict[str, Report] = {"admission": self._admission.statistics}
 
@@ -74,13 +78,16 @@ class Gateway:
             methods, style = {scope["method"]: pass_on}, style_of_interface(interface)
         else:
             style = style_of(path, method, methods, dict(scope["headers"]))
-        exchange = Exchange(scope, receive, send, self._dispatcher.new_request_id(), style, self.reports)
+        exchange = Exchange(
+            scope, receive, send, self._dispatcher.new_request_id(), style, self.reports, self._fellows
+        )
         with suppress(ClientGone):
             await self._serve(scope, exchange, methods)
 
     def refusal(self, error: Unserved) -> tuple[Headers, bytes]:
         """What a server answers where it cannot, or must not, let us: in the style of the interface that was called."""
         path, headers = error.path, dict(error.headers)
+        # Hardly anything but a POST has a body that can be wrong.
         style = style_of(path, "POST", methods_of(path), headers)
         name = request_id_of(headers) or self._dispatcher.new_request_id()
         failure = Failure(

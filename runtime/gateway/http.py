@@ -8,7 +8,9 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
+from ...actors.messages import VendorSnapshot
 from ..canon import Criticality
+from ..workers.protocol import Portrait
 from .styles import Failure, Style
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "BodyTooLarge",
     "ClientGone",
     "Exchange",
+    "Fellows",
     "Headers",
     "Receive",
     "Report",
@@ -63,6 +66,16 @@ class BodyTooLarge(Exception):
     """The body is larger than the configuration allows."""
 
 
+class Fellows(Protocol):
+    """The other processes that serve with this one (`runtime.workers`)."""
+
+    async def stats(self, own: Portrait) -> dict[str, Any]:
+        """The body of `GET /v1/stats` over all of them."""
+
+    async def order(self, target: str, order: str, own: VendorSnapshot) -> Any:
+        """An order that was carried out here is carried out everywhere; how the vendor stands then."""
+
+
 class Exchange:
     """One request and its answer, over ASGI. `style`: of the interface that the client speaks."""
 
@@ -74,9 +87,11 @@ class Exchange:
         request_id: str,
         style: Style,
         reports: Mapping[str, Report] | None = None,
+        fellows: Fellows | None = None,
     ) -> None:
         self.scope = scope
         self.reports = reports or {}
+        self.fellows = fellows
         self.receive = receive
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.request_id = request_id_of(self.headers) or request_id

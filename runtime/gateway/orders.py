@@ -36,7 +36,9 @@ async def orders(dispatcher: Dispatcher, exchange: Exchange) -> None:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         example = '{"target": "vendor/model", "order": "isolate"}'
         raise InvalidBody(f"an order is JSON such as {example}: {error}") from None
-    snapshot = await dispatcher.order(wanted.target, wanted.order)
+    snapshot: Any = await dispatcher.order(wanted.target, wanted.order)
+    if exchange.fellows is not None:
+        snapshot = await exchange.fellows.order(wanted.target, wanted.order, snapshot)
     await exchange.answer(200, encode(snapshot))
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import quote
 
 import trio
 
@@ -72,9 +73,8 @@ async def _passage(dispatcher: Dispatcher, exchange: Exchange, interface: Interf
         raise _refusal(f"what is passed on takes {listed}, not {scope['method']}", 405, "method_not_allowed")
     if exchange.header(b"origin") is not None:
         raise _refusal("nothing is passed on for web pages", 403, "passthrough_forbidden")
-    raw: bytes = scope.get("raw_path") or b""
+    raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
     try:
-        # A segment that is written otherwise than the configuration has it is none of ours.
         path = checked_path(raw.lstrip(b"/").partition(b"/")[2])
         query = cleaned_query(scope.get("query_string", b""))
     except Misguided as error:

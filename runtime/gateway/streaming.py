@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Protocol
 
 import trio
@@ -14,6 +15,7 @@ from ..stream import EventStream
 from .dispatching import cost_comment, headers_of_stream
 from .failures import failure_of, stopping
 from .http import Exchange, Headers
+from .styles import Style
 
 __all__ = ["StreamWriter", "deliver"]
 
@@ -56,7 +58,8 @@ async def deliver(
         await exchange.start(
             200,
             [*about, *headers_of_stream(events)],
-            farewell=lambda: writer.error(exchange.envelope(failure_of(stopping()))),
+            # Without the exchange: the server keeps this, and the exchange the server's `send`.
+            farewell=partial(_farewell, writer, exchange.style, exchange.request_id),
         )
         try:
             gathered = bytearray()
@@ -78,3 +81,8 @@ async def deliver(
         # The loop came back so late that both times had passed, the deadline's own and that for its last words.
         with trio.move_on_after(_LAST_WORDS):
             await exchange.write(writer.error(exchange.envelope(failure_of(events.too_late()))))
+
+
+def _farewell(writer: StreamWriter, style: Style, request_id: str) -> bytes:
+    """The last words of a stream that the server has to end."""
+    return writer.error(style.envelope(failure_of(stopping()), request_id))

@@ -32,6 +32,8 @@ class Operation(ABC, Generic[W, A]):
     """What a deployment must be able to do, as one of its capabilities."""
     described: ClassVar[str]
     """The same for people, after "does not do"."""
+    fixed: ClassVar[bool] = False
+    """Whether it is for the deployments of the name that it gives and for no others, whatever rules say."""
 
     @abstractmethod
     def facts(self, wanted: W, long_context: int) -> Facts:

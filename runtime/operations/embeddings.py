@@ -9,7 +9,7 @@ from ..canon import Fault, Usage
 from ..dialects.base import Built, Decoder, Dialect, EmbeddingsHalf, Unsupported
 from ..estimate import BYTES_PER_TOKEN, Facts
 from ..money import Bill
-from ..vectors import Embed, Embeddings, flaw_in
+from ..vectors import Embed, Embeddings, flaw_in, length_of
 from .base import Operation
 
 __all__ = ["EMBEDDINGS", "EmbeddingsOperation", "tokens_of"]
@@ -57,7 +57,19 @@ class EmbeddingsOperation(Operation[Embed, Embeddings]):
     def flaw(self, answer: Embeddings, wanted: Embed) -> Fault | None:
         """See `Operation.flaw`. A vector that is missing or broken must not get into anybody's index."""
         flaw = flaw_in(answer.vectors, wanted)
-        return None if flaw is None else Fault(kind=FaultClass.MALFORMED, message=flaw)
+        if flaw is not None:
+            return Fault(kind=FaultClass.MALFORMED, message=flaw)
+        length = length_of(answer.vectors[0])
+        if wanted.dimensions in (None, length):
+            return None
+        # A server that passes over what it does not know is well: nobody else should have to go without it.
+        return Fault(
+            kind=FaultClass.BAD_REQUEST,
+            message=f"the vectors have {length} dimensions, not {wanted.dimensions}: this model makes no others",
+            code="dimensions_ignored",
+            param="dimensions",
+            elsewhere=True,
+        )
 
 
 def tokens_of(text: str | list[int]) -> int:

@@ -43,6 +43,7 @@ class PassingOperation(Operation[Passage, Completion]):
 
     name: ClassVar[str] = "passing"
     described: ClassVar[str] = "requests that are passed on"
+    fixed: ClassVar[bool] = True
 
     def facts(self, wanted: Passage, _long_context: int) -> Facts:
         """See `Operation.facts`. What nobody can read counts as a request, and as no tokens."""
@@ -58,6 +59,9 @@ class PassingOperation(Operation[Passage, Completion]):
         """See `Operation.build`."""
         if not stream:
             raise Unsupported("an answer that is passed on whole")
+        if dialect.target.vendor != wanted.vendor:
+            # Whatever names may come to mean: what is meant for one vendor is no other's business.
+            raise Unsupported(f"a request that is meant for {wanted.vendor!r}")
         url = address(httpx.URL(dialect.target.base_url), wanted.path, wanted.query)
         fields = [
             (b"host", url.netloc),

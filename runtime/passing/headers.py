@@ -1,6 +1,6 @@
 """Which header fields go to the vendor, and which come back. Pure.
 
-The client's credentials are for nobody, and the vendor's own take their place. What concerns one connection stays there
+The client's credentials, and whom it would have billed, are for nobody, and the vendor's own take their place. What concerns one connection stays there
 (RFC 9110, section 7.6.1). Who asked, from where and through whom is not the vendor's business, nor are its cookies the client's.
 """
 
@@ -22,7 +22,7 @@ _OF_A_CONNECTION: Final = frozenset(
 _CREDENTIALS: Final = frozenset(
     {
         b"authorization", b"api-key", b"x-api-key", b"x-goog-api-key", b"ocp-apim-subscription-key", b"cookie",
-        b"x-amz-security-token", b"x-amz-date", b"x-amz-content-sha256", b"x-goog-user-project", b"x-goog-iam-authorization-token",
+        b"openai-organization", b"openai-project", b"x-amz-security-token", b"x-amz-date", b"x-amz-content-sha256", b"x-goog-user-project", b"x-goog-iam-authorization-token",
     }
 )  # fmt: skip
 _OURS: Final = frozenset(

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from ..canon import Message, Prompt, Request, Usage
 from ..deployment import Deployment
-from ..dialects import Decoder, Dialect, Unsupported
+from ..dialects import Built, Decoder, Dialect, Unsupported
 from ..dialects.untrusted import MOST_OUTPUT, Unreadable, read_json
 from ..estimate import BYTES_PER_TOKEN
 from ..operations.base import Operation, Work
@@ -25,7 +25,7 @@ from ..operations.embeddings import EmbeddingsOperation
 from ..operations.texts import Texts
 from ..vectors import Embed
 from .passage import ANY, Known, Passage
-from .paths import address
+from .paths import address, without_version
 
 __all__ = ["Interface", "interface_of"]
 
@@ -46,8 +46,10 @@ class _Place(Struct, frozen=True):
     stream_path: bytes
     names_model: bool
     deployment: Deployment
-    operation: Any
+    operation: Operation[Any, Any]
     sample: Any
+    built: Built
+    """The sample as it would be sent."""
 
 
 class Interface(Struct, frozen=True):
@@ -73,7 +75,7 @@ class Interface(Struct, frozen=True):
         return msgspec.structs.replace(passage, model=model, known=known)
 
     def _place(self, passage: Passage) -> tuple[_Place, Known] | None:
-        path = address(self.base, passage.path, b"").raw_path
+        path = without_version(address(self.base, passage.path, b"").raw_path)
         here = [each for each in self.places if path in (each.path, each.stream_path)]
         if not here:
             return None
@@ -104,12 +106,12 @@ class Interface(Struct, frozen=True):
 
 
 def _decoder(place: _Place) -> Decoder:
-    decoder: Decoder = place.operation.decoder(place.deployment.dialect)
-    return decoder
+    return place.operation.decoder(place.deployment.dialect, place.built)
 
 
 def _usage(place: _Place, body: bytes) -> Usage | None:
-    usage: Usage | None = place.operation.read(place.deployment.dialect, body, place.sample).usage
+    answer = place.operation.read(place.deployment.dialect, body, place.sample, place.built)
+    usage: Usage | None = answer.usage
     return usage
 
 
@@ -135,21 +137,26 @@ def _places(deployment: Deployment) -> Iterator[_Place]:
         plain = _built(operation, deployment.dialect, sample, stream=False)
         if plain is not None:
             stream = _built(operation, deployment.dialect, sample, stream=True) or plain
-            yield _Place(_path(plain), _path(stream), _names_model(plain), deployment, operation, sample)
+            yield _Place(
+                _path(plain.request),
+                _path(stream.request),
+                _names_model(plain.request),
+                deployment,
+                operation,
+                sample,
+                plain,
+            )
 
 
-def _built(
-    operation: Operation[Any, Any], dialect: Dialect, sample: Work, *, stream: bool
-) -> httpx.Request | None:
+def _built(operation: Operation[Any, Any], dialect: Dialect, sample: Work, *, stream: bool) -> Built | None:
     try:
-        built = operation.build(dialect, sample, stream=stream)
+        return operation.build(dialect, sample, stream=stream)
     except Unsupported:
         return None
-    return built.request
 
 
 def _path(request: httpx.Request) -> bytes:
-    return request.url.raw_path.partition(b"?")[0]
+    return without_version(request.url.raw_path.partition(b"?")[0])
 
 
 def _names_model(request: httpx.Request) -> bool:

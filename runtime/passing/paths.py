@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 
 import httpx
 
-__all__ = ["Misguided", "address", "checked_path", "cleaned_query"]
+__all__ = ["Misguided", "address", "checked_path", "cleaned_query", "without_version"]
 
 _TARGET: Final = re.compile(rb"[!$%&'()*+,\-./0-9:;=?@A-Z_a-z~\[\]]*")
 """What may stand in a path or query: RFC 3986, with the brackets that many clients leave as they are."""
@@ -68,6 +68,11 @@ def cleaned_query(query: bytes) -> bytes:
         if unquote_to_bytes(field.partition(b"=")[0].replace(b"+", b" ")).lower() not in _CREDENTIALS
     ]
     return b"&".join(kept)
+
+
+def without_version(path: bytes) -> bytes:
+    """`path` without the version of the interface in it, so that what is asked in any version can be compared."""
+    return b"/".join([segment for segment in path.split(b"/") if not _VERSION.fullmatch(segment)])
 
 
 def address(base: httpx.URL, path: bytes, query: bytes) -> httpx.URL:

@@ -2,8 +2,9 @@
 
 - What begins the answer is its head, of any status below 400; its body goes on as it comes, whatever its length.
 - A vendor may take its time over the beginning of an answer that is no stream, as long as the request has.
-- A refusal of what nobody understands says nothing about the vendor, its key or its models, unless it is a limit or the
-  vendor's own failure: else whoever asks for what is not there would have the vendor closed for everybody.
+- A refusal says nothing about the vendor, its key or its models, unless it is a limit or the vendor's own failure: the client
+  chooses path, header fields and body, and whoever asks for what he may not have would have the key closed for everybody.
+- Who leaves ends it: nothing is read on for the bill's sake (`on_disconnect`).
 - What it cost is only known where the usage was read, and of a model with a price.
 """
 
@@ -78,8 +79,7 @@ class Transit(Attempt):
     def _refused(self, answer: Answer) -> Fault:
         self.refusal = answer
         fault = super()._refused(answer)
-        understood = self._known is not None and self._known.priced
-        if understood or answer.status == 429 or answer.status >= 500:
+        if answer.status == 429 or answer.status >= 500:
             return fault
         return msgspec.structs.replace(
             fault, kind=FaultClass.BAD_REQUEST, elsewhere=False, should_retry=False, day_ends_in=None

@@ -62,14 +62,15 @@ async def open_listeners(address: Address) -> list[trio.SocketListener]:
     return await _open_tcp(address)
 
 
-def shown(listener: trio.SocketListener, scheme: str) -> str:
-    """The address of `listener` as people write it: `http://127.0.0.1:4000`, or `unix:/run/dispatcher.sock`."""
-    path = unix_path(listener)
-    if path is not None:
-        return f"unix:{path}"
+def shown(listener: trio.SocketListener, scheme: str, path: str = "") -> str:
+    """The address of `listener` as people write it, with the `path` behind it: `http://127.0.0.1:4000`, or
+    `unix:/run/dispatcher.sock` (without one)."""
+    file = unix_path(listener)
+    if file is not None:
+        return f"unix:{file}"
     name = listener.socket.getsockname()
     host = f"[{name[0]}]" if ":" in name[0] else name[0]
-    return f"{scheme}://{host}:{name[1]}"
+    return f"{scheme}://{host}:{name[1]}{path}"
 
 
 def unix_path(listener: trio.abc.Listener[trio.abc.Stream]) -> str | None:

@@ -72,12 +72,15 @@ class ServerConnection:
         self._quick = stream if isinstance(stream, QuickStream | QuickTLS) else None
         self._client = client
         self._path = path
-        self._news = trio.Event()
+        self._waiter: trio.lowlevel.Task | None = None
+        self._departed: trio.Event | None = None
         self._room = trio.Event()
         self._gone = False
         self._timed_out = False
         self._scope = trio.CancelScope()
-        self._app_scope: trio.CancelScope | None = None
+        self._app_scope = trio.CancelScope()
+        self._cycle: Cycle | None = None
+        """The exchange whose application is running."""
         self._ending = False
         self._body_bytes = 0
         self._body_waited = 0.0
@@ -108,7 +111,7 @@ class ServerConnection:
             self._cut_slow()
         elif not self._timed_out:
             self._timed_out = True
-            self._news.set()
+            self._wake()
         else:
             self._scope.cancel()
 
@@ -125,7 +128,7 @@ class ServerConnection:
     def end(self) -> None:
         """End the running request, and tell its client that the server is stopping."""
         self._ending = True
-        if self._app_scope is not None:
+        if self._cycle is not None:
             self._app_scope.cancel()
         elif self.idle:
             self._scope.cancel()
@@ -148,11 +151,11 @@ class ServerConnection:
             if not data:
                 self._leave()
                 return
-            self.parser.feed(bytes(data))
+            self.parser.feed(data)
             if self.parser.has_head:
                 # From here on it must not be closed to make room: before the runner's turn others may have theirs.
                 self.server.idle.pop(self, None)
-            self._news.set()
+            self._wake()
             if self.parser.buffered > _MOST_UNREAD:
                 self._room = trio.Event()
                 await self._room.wait()
@@ -174,19 +177,34 @@ class ServerConnection:
     def _leave(self) -> None:
         """There is no client any more."""
         self._gone = True
-        self._news.set()
-        if self._app_scope is not None:
+        self._wake()
+        if self._departed is not None:
+            self._departed.set()
+        if self._cycle is not None:
             self._app_scope.cancel()
+
+    def _wake(self) -> None:
+        """There is news for whoever waits for some."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            trio.lowlevel.reschedule(waiter)
+
+    def _stop_waiting(self, _raise_cancel: object) -> trio.lowlevel.Abort:
+        self._waiter = None
+        return trio.lowlevel.Abort.SUCCEEDED
 
     async def _wait_for_news(self, deadline: float) -> bool:
         """Wait for more bytes; False when there will be none: the client has left, or the time is up."""
         self._room.set()
         if self._gone:
             return False
-        self._news = trio.Event()
+        if self._waiter is not None:
+            raise trio.BusyResourceError("another task is receiving already")
         self.server.watchdog.watch(self, deadline)
+        # A trio.Event for each wait would cost twice as much.
+        self._waiter = trio.lowlevel.current_task()
         try:
-            await self._news.wait()
+            await trio.lowlevel.wait_task_rescheduled(self._stop_waiting)
         finally:
             self.deadline = math.inf
         return not self._timed_out
@@ -210,9 +228,9 @@ class ServerConnection:
 
     async def wait_for_disconnect(self) -> None:
         """Until the client leaves."""
-        while not self._gone:
-            self._news = trio.Event()
-            await self._news.wait()
+        if not self._gone:
+            self._departed = self._departed or trio.Event()
+            await self._departed.wait()
 
     # --- writing ----------------------------------------------------------------------------
 
@@ -285,21 +303,30 @@ class ServerConnection:
     # --- serving ----------------------------------------------------------------------------
 
     async def _serve(self) -> None:
-        idle = self.server.idle
         try:
-            while True:
-                head = await self._next_head()
-                if head is None:
-                    return
-                idle.pop(self, None)
-                if not await self._exchange(head) or self.server.draining or not await self._rest_drained():
-                    if not self.parser.body_done:
-                        await self._linger()
-                    return
-                self.server.rests(self)
+            # One scope for all applications: one that was cancelled is the connection's last.
+            with self._app_scope:
+                await self._serve_in_turn()
+            cycle, self._cycle = self._cycle, None
+            if cycle is not None and self._ending:
+                await self._say_farewell(cycle)
+            if not self.parser.body_done:
+                await self._linger()
         except BadRequest as error:
             self.server.refused += error.status < 500
             await self._refuse(error)
+
+    async def _serve_in_turn(self) -> None:
+        """Serve requests until the client has left, has been idle for too long, or one of them was the last."""
+        idle = self.server.idle
+        while True:
+            head = await self._next_head()
+            if head is None:
+                return
+            idle.pop(self, None)
+            if not await self._exchange(head) or self.server.draining or not await self._rest_drained():
+                return
+            self.server.rests(self)
 
     async def _next_head(self) -> RequestHead | None:
         """The next request; None when the client has left or has been idle for too long."""
@@ -319,17 +346,18 @@ class ServerConnection:
                 return None
 
     async def _exchange(self, head: RequestHead) -> bool:
-        """Run the application for one request; True if the connection may be used again."""
+        """Run the application for one request; True if the connection may be used again.
+
+        An exchange that was cancelled before its end remains as `_cycle`, for its farewell.
+        """
         server = self.server
-        cycle = Cycle(self, head)
+        self._cycle = cycle = Cycle(self, head)
         self._body_bytes, self._body_waited, self._pace = 0, 0.0, None
         server.requests += 1
         server.in_flight += 1
         self._cut_short = True
         try:
-            with trio.CancelScope() as scope:
-                self._app_scope = scope
-                await server.app(self._asgi(head), cycle.receive, cycle.send)
+            await server.app(self._asgi(head), cycle.receive, cycle.send)
         except ClientDisconnected:
             return False
         except Exception as error:
@@ -341,15 +369,13 @@ class ServerConnection:
                 raise failure.about(head.target, head.headers) from error
             return False
         finally:
-            self._app_scope = None
             self._cut_short = not cycle.complete
             server.in_flight -= 1
+            if cycle.complete or not self._app_scope.cancel_called:
+                self._cycle = None
         if cycle.refusal is not None:
             if not cycle.sent_head:
                 raise cycle.refusal
-            return False
-        if self._ending and not cycle.complete:
-            await self._say_farewell(cycle)
             return False
         return cycle.complete and cycle.keep_alive and not self._gone
 

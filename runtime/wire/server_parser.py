@@ -25,6 +25,8 @@ _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([\x21-\x7e]+) HTTP/([0-9]\.[0-
 # One way only to read each line: were the white space before a value a part of its own, a bad last line would be
 # tried in twice as many ways with every line before it.
 _HEADERS = re.compile(rb"(?:" + _TOKEN + rb":[^\x00-\x08\x0a-\x1f\x7f]*\r\n)*")
+_HEADER = re.compile(rb"([^:\r\n]+):[ \t]*([^\r\n]*)\r\n")
+"""One line of what `_HEADERS` has found valid, without the white space before the value."""
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?")
 _LENGTH = re.compile(rb"[0-9]{1,15}")
 _HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
@@ -100,7 +102,7 @@ class RequestParser:
         """Whether the body of the present request has been taken whole."""
         return self._done
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | bytearray) -> None:
         """Take bytes from the network."""
         self._buffer += data
 
@@ -152,10 +154,7 @@ class RequestParser:
         authority = self._authority(method, target)
         if _HEADERS.fullmatch(rest) is None:
             raise BadRequest(400, "bad_header", "a header line is not valid")
-        headers: list[tuple[bytes, bytes]] = []
-        for each in rest.split(b"\r\n")[:-1]:
-            name, _, value = each.partition(b":")
-            headers.append((name.lower(), value.strip(b" \t")))
+        headers = [(name.lower(), value.rstrip(b" \t")) for name, value in _HEADER.findall(rest)]
         if len(headers) > self._most_headers:
             raise BadRequest(431, "too_many_headers", f"there are more than {self._most_headers} headers")
         return self._frame(method, target, version, headers, authority)
@@ -181,9 +180,9 @@ class RequestParser:
     ) -> RequestHead:
         """What the headers say of the message's bounds and of the connection."""
         length: int | None = None
-        chunked = expects = False
+        chunked = expects = closes = False
         hosts = 0
-        keep_alive = version == "1.1"
+        keeps = version == "1.1"
         for name, value in headers:
             if name == b"content-length":
                 length = self._length(value, length)
@@ -199,7 +198,8 @@ class RequestParser:
                     )
             elif name == b"connection":
                 options = [option.strip() for option in value.lower().split(b",")]
-                keep_alive = b"close" not in options and (keep_alive or b"keep-alive" in options)
+                closes = closes or b"close" in options
+                keeps = keeps or b"keep-alive" in options
             elif name == b"expect":
                 if value.lower() != b"100-continue":
                     raise BadRequest(417, "expectation_failed", "only Expect: 100-continue is known")
@@ -211,7 +211,10 @@ class RequestParser:
         if length is not None and length > self._most_body:
             raise BadRequest(413, "body_too_large", f"the body is larger than {self._most_body} bytes")
         size = None if chunked else length or 0
-        return RequestHead(method, target, version, headers, keep_alive, expects and size != 0, size)
+        # Who says both, in whatever order, wants it closed (RFC 9112, 9.3).
+        return RequestHead(
+            method, target, version, headers, keeps and not closes, expects and size != 0, size
+        )
 
     @staticmethod
     def _length(value: bytes, before: int | None) -> int:

@@ -13,6 +13,13 @@ SMALL = {
     "hotpath": ["--requests", "40", "--connections", "4"],
     "pieces": ["--repetitions", "1", "--models", "4"],
 }
+OTHERS = {
+    "embedded": (["--vendors", "2", "--models", "1"], r"KiB|ms CPU", 4),
+    "serving": (["--requests", "40", "--connections", "2"], r"µs CPU", 4),
+    "soak": (["--requests", "50", "--cancelled", "10", "--at-once", "5"], r"MiB", 3),
+    "streams": (["--streams", "5", "--seconds", "0.5"], r"KiB a stream|\bms\b|µs a chunk|of 5 whole", 5),
+}
+"""Arguments, a figure that stands somewhere in what is printed, and how many lines that has."""
 
 
 @pytest.mark.slow
@@ -25,3 +32,16 @@ def test_a_benchmark_runs_and_prints_a_figure_for_every_row(name: str) -> None:
     lines = done.stdout.splitlines()
     assert len(lines) >= 5
     assert all(re.search(r"\d\.\d+ µs CPU", line) for line in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_benchmark_of_memory_runs_without_errors(name: str) -> None:
+    arguments, figure, lines = OTHERS[name]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, "-m", f"llm_dispatcher.benchmarks.{name}", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(figure, done.stdout)
+    assert len(done.stdout.splitlines()) == lines
+    assert ", 0 errors" in done.stdout or "errors" not in done.stdout

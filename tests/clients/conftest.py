@@ -17,6 +17,7 @@ COMMAND = [sys.executable, "-c", "from llm_dispatcher.runtime.cli import main; m
 CONFIG = """
 [server]
 port = 0
+workers = 1
 max_body = "64KiB"
 drain = "5s"
 
@@ -66,6 +67,11 @@ name = "vectors"
 simulate = { first_token = "5ms", seed = 1 }
 options = { embeddings = { most_inputs = 3 } }
 models = [{ name = "embedder", operations = ["embeddings"], price = { input = "1" } }]
+
+[[vendors]]
+name = "warehouse"
+simulate = { first_token = "5ms", seed = 1 }
+models = [{ name = "bulk", operations = ["embeddings"] }]
 
 [[vendors]]
 name = "base"

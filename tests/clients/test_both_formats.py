@@ -178,7 +178,7 @@ def house() -> Iterator[House]:
     ]
     served = [*MADE.values(), *found]
     with replaying([each for _, each in served]) as vendor, tempfile.TemporaryDirectory() as folder:
-        text = "[server]\nport = 0\n[server.overload]\nloop_lag = '1h'\n[logging]\nformat = 'json'\n[retry]\nattempts = 1\n"
+        text = "[server]\nport = 0\nworkers = 1\n[server.overload]\nloop_lag = '1h'\n[logging]\nformat = 'json'\n[retry]\nattempts = 1\n"
         for number, (dialect, _) in enumerate(served):
             text += (
                 f"[[vendors]]\nname = 'v{number}'\ndialect = '{dialect}'\napi_key = 'key'\n"

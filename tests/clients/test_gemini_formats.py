@@ -83,7 +83,7 @@ RECORDED = {
 OPTIONS = {"google": "options = { max_event_bytes = 8388608 }\n"}
 
 
-EVERY = {"google": 2, "anthropic": 5, "openai": 5}
+EVERY = {"google": 4, "anthropic": 8, "openai": 8}
 """Of so many recordings one is tried."""
 
 
@@ -118,7 +118,7 @@ def house() -> Iterator[House]:
     ]
     served = [*MADE.values(), *found]
     with replaying([each for _, each in served]) as vendor, tempfile.TemporaryDirectory() as folder:
-        text = "[server]\nport = 0\n[server.overload]\nloop_lag = '1h'\n[logging]\nformat = 'json'\n[retry]\nattempts = 1\n"
+        text = "[server]\nport = 0\nworkers = 1\n[server.overload]\nloop_lag = '1h'\n[logging]\nformat = 'json'\n[retry]\nattempts = 1\n"
         for number, (dialect, _) in enumerate(served):
             text += (
                 f"[[vendors]]\nname = 'v{number}'\ndialect = '{dialect}'\napi_key = 'key'\n"
@@ -133,7 +133,7 @@ def house() -> Iterator[House]:
             daemon.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(house: House) -> Iterator[genai.Client]:
     client = genai.Client(api_key="theirs", http_options={"base_url": house.origin})
     yield client
@@ -317,7 +317,7 @@ def test_every_recorded_answer_is_told_to_a_client_of_googles(
                 want.usage["output_tokens"],
             ), each.name
         tried += 1
-    assert tried > 15
+    assert tried > 8
 
 
 @needs_corpus
@@ -326,7 +326,7 @@ def test_the_sdk_finds_through_the_daemon_what_it_finds_at_the_vendor(
     house: House, client: genai.Client
 ) -> None:
     tried = 0
-    for number, (spoken, each) in list(enumerate(house.served))[::3]:
+    for number, (spoken, each) in list(enumerate(house.served))[::5]:
         if spoken != "google" or each.stream or each.name == "made":
             continue
         url = f"http://127.0.0.1:{house.vendor.port}/{number}"
@@ -344,7 +344,7 @@ def test_the_sdk_finds_through_the_daemon_what_it_finds_at_the_vendor(
             each_candidate.index = each_candidate.index or 0
         assert found == want, each.name
         tried += 1
-    assert tried > 3
+    assert tried > 1
 
 
 def test_the_key_in_the_address_is_nobodys(house: House) -> None:

@@ -65,7 +65,7 @@ def test_the_asynchronous_client_embeds_too(daemon: Daemon) -> None:
 @pytest.mark.parametrize(
     ("wish", "error", "words"),
     [
-        ({"model": "talker"}, openai.BadRequestError, "does not do embeddings; these do: embedder"),
+        ({"model": "talker"}, openai.BadRequestError, "does not do embeddings; these do: bulk, embedder"),
         ({"model": "no-such"}, openai.NotFoundError, "no-such"),
         ({"input": []}, openai.BadRequestError, "input"),
         ({"input": ["a", ""]}, openai.BadRequestError, "input"),
@@ -157,3 +157,25 @@ def test_errors_of_text_completions_are_the_sdks_own(
 ) -> None:
     with pytest.raises(error, match=words):
         client.completions.create(**{"model": "talker", "prompt": "Once", **wish})
+
+
+def test_a_large_answer_arrives_whole(client: openai.OpenAI) -> None:
+    raw = client.embeddings.with_raw_response.create(
+        model="bulk",
+        input=[f"note {number}" for number in range(60)],
+        dimensions=4000,
+        encoding_format="float",
+    )
+    assert raw.headers.get("transfer-encoding") == "chunked"
+    assert [len(each.embedding) for each in raw.parse().data] == [4000] * 60
+
+
+def test_azures_client_finds_both_at_its_deployments(daemon: Daemon) -> None:
+    client = openai.AzureOpenAI(
+        azure_endpoint=daemon.url.removesuffix("/v1"),
+        api_version="2024-10-21",
+        api_key="unused",
+        max_retries=0,
+    )
+    assert len(client.embeddings.create(model="embedder", input="a note").data[0].embedding) == 256
+    assert client.completions.create(model="writer", prompt="Once", max_tokens=2).choices[0].text

@@ -45,8 +45,8 @@ def run(command: list[str]) -> str:
 
 
 def test_the_examples_are_the_ones_tested_here() -> None:
-    assert len(blocks("python")) == 3
-    assert len(blocks("sh")) == 4
+    assert len(blocks("python")) == 4
+    assert len(blocks("sh")) == 6
 
 
 def test_the_two_commands_exist() -> None:
@@ -61,11 +61,17 @@ def test_the_first_request_is_answered(default_daemon: Daemon) -> None:
     assert '"chat.completion"' in run(["sh", "-c", example])
 
 
-def test_the_commands_work() -> None:
-    for line in blocks("sh")[2].splitlines():
-        words = line.partition("#")[0].replace('"', "").split()
-        assert words[0] == "llm-dispatcher"
-        assert run([*COMMAND, *words[1:]])
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_texts_are_embedded(default_daemon: Daemon) -> None:
+    example = blocks("sh")[4].replace("http://127.0.0.1:4000/v1", default_daemon.url)
+    assert '"embedding"' in run(["sh", "-c", example])
+
+
+@pytest.mark.parametrize("line", [*blocks("sh")[2].splitlines(), *blocks("sh")[5].splitlines()])
+def test_the_commands_work(line: str) -> None:
+    words = line.partition("#")[0].replace('"', "").split()
+    assert words[0] == "llm-dispatcher"
+    assert run([*COMMAND, *words[1:]])
 
 
 def test_a_setup_can_be_tried_with_a_vendor_that_fails(tmp_path: Path) -> None:
@@ -99,7 +105,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("number", [0, 1, 2, 3])
 def test_the_python_examples_run(default_daemon: Daemon, number: int) -> None:
     example = blocks("python")[number].replace(
         "http://127.0.0.1:4000", default_daemon.url.removesuffix("/v1")

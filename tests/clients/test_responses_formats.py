@@ -132,7 +132,7 @@ class House:
 def house() -> Iterator[House]:
     served = list(served_here())
     with replaying([each for _, each in served]) as vendor, tempfile.TemporaryDirectory() as folder:
-        text = "[server]\nport = 0\n[logging]\nformat = 'json'\n[retry]\nattempts = 1\n"
+        text = "[server]\nport = 0\nworkers = 1\n[logging]\nformat = 'json'\n[retry]\nattempts = 1\n"
         for number, (dialect, _) in enumerate(served):
             text += (
                 f"[[vendors]]\nname = 'v{number}'\ndialect = '{dialect}'\napi_key = 'key'\n"

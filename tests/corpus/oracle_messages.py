@@ -86,7 +86,10 @@ _BY_STATUS = {
 
 
 def expected_fault(recording: Recording) -> FaultClass:
-    """The class of a refused recording. Of the refusals of status 400, one is for length and the others are plain."""
+    """The class of a refused recording. Of the refusals of status 400, one is for length and the others are plain; of those of
+    429, one is for connections at once."""
+    if recording.status == 429 and b"concurrent connections" in recording.body:
+        return FaultClass.CONCURRENCY_LIMITED
     if recording.status == 400:
         return (
             FaultClass.CONTEXT_LENGTH if b"prompt is too long" in recording.body else FaultClass.BAD_REQUEST

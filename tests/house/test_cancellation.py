@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from llm_dispatcher.runtime import DispatchError, Message, Request
+from llm_dispatcher.runtime.passing.passage import Passage
+from llm_dispatcher.runtime.passing.stream import Passing
 
 from tests.fakes.control import Leasing, Plane, plane
 from tests.fakes.scripted import Script, ScriptedTransport, answer, piece, status, stream
@@ -25,6 +27,14 @@ async def streamed(plane: Plane) -> None:
     with suppress(DispatchError):
         async with plane.stream(HELLO) as events:
             async for _ in events:
+                pass
+
+
+async def passed(plane: Plane) -> None:
+    passage = Passage(vendor="a", model="m", method="GET", path=b"files", body=b"{}", timeout=60)
+    with suppress(DispatchError):
+        async with Passing(plane.house, passage, "r") as answer:
+            async for _ in answer:
                 pass
 
 
@@ -67,6 +77,16 @@ def settings(name: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Scrip
     ],
 )  # fmt: skip
 def test_nothing_is_left_wherever_it_is_cancelled(name: str, way: Any) -> None:
+    cancelled_everywhere(name, way)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["plain", "retried", "waiting for its turn"])
+def test_nothing_is_left_of_what_is_passed_on_wherever_it_is_cancelled(name: str) -> None:
+    cancelled_everywhere(name, passed)
+
+
+def cancelled_everywhere(name: str, way: Any) -> None:
     config, leasing, scripts = settings(name)
 
     def make() -> AbstractAsyncContextManager[Plane]:

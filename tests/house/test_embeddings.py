@@ -32,6 +32,7 @@ class VectorVendor(httpx.AsyncBaseTransport):
         self.calls: list[dict[str, Any]] = []
         self.under_way = self.most_under_way = 0
         self.seconds: Callable[[dict[str, Any]], float] = lambda _: 1.0
+        self.tokens: Callable[[str], int] = len
         self._spoil = spoil
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -45,17 +46,17 @@ class VectorVendor(httpx.AsyncBaseTransport):
         finally:
             self.under_way -= 1
         spoilt = None if self._spoil is None else self._spoil(number, body)
-        return spoilt or answer(body)
+        return spoilt or answer(body, self.tokens)
 
 
-def answer(body: dict[str, Any]) -> httpx.Response:
+def answer(body: dict[str, Any], counted: Callable[[str], int] = len) -> httpx.Response:
     data = [
         {"object": "embedding", "index": index, "embedding": said(vector(text), body)}
         for index, text in enumerate(body["input"])
     ]
     # In any order: the index tells whose a vector is.
     random.Random(1).shuffle(data)
-    tokens = sum(len(text) for text in body["input"])
+    tokens = sum(counted(text) for text in body["input"])
     return httpx.Response(
         200, json={"object": "list", "data": data, "model": body["model"], "usage": {"prompt_tokens": tokens}}
     )
@@ -128,6 +129,17 @@ async def test_more_inputs_than_a_vendor_takes_are_sent_in_several_calls(autojum
     assert reply.cost == Decimal(tokens) / 1_000_000
     assert len(reply.attempts) == 4
     assert (statistics.requests, statistics.totals.attempts) == (1, 4)
+
+
+async def test_no_call_holds_more_tokens_than_a_limit_allows_in_a_minute(autojump_clock: MockClock) -> None:
+    vendor = VectorVendor()
+    texts = ["word " * 70 for _ in range(10)]  # about a hundred tokens each
+    vendor.tokens = lambda text: len(text) // 4
+    limits = {"limits": {"tokens_per_minute": 900}}
+    async with house({"vendors": [served("a", embedding(), **limits)]}, a=vendor) as dispatcher:
+        reply = await dispatcher.embed(Embed(model="e", inputs=texts))
+    assert len(reply.vectors) == 10
+    assert max(len(call["input"]) for call in vendor.calls) == 4
 
 
 async def test_no_more_than_four_calls_of_one_request_are_under_way_at_once(
@@ -321,3 +333,45 @@ async def test_no_input_and_too_many_are_refused_at_once(autojump_clock: MockClo
         with pytest.raises(errors.RequestRejected, match="between 1 and 10000 inputs"):
             await dispatcher.embed(Embed(model="e", inputs=["x"] * count))
     assert vendor.calls == []
+
+
+async def test_a_server_that_passes_over_the_dimensions_is_well_and_another_is_asked(
+    autojump_clock: MockClock,
+) -> None:
+    ignoring, cutting = VectorVendor(), VectorVendor(lambda _, body: cut_to(body["dimensions"], body))
+    config = {"vendors": [served("a", embedding()), served("b", embedding())]}
+    async with house(config, a=ignoring, b=cutting) as dispatcher:
+        for _ in range(6):
+            reply = await dispatcher.embed(Embed(model="e", inputs=TEXTS, dimensions=2))
+            assert (reply.vendor, {len(each) for each in reply.vectors}) == ("b", {2})
+        with pytest.raises(errors.RequestRejected, match="have 3 dimensions, not 2") as refused:
+            await dispatcher.embed(Embed(model="a/e", inputs=TEXTS, dimensions=2))
+        standing = await dispatcher.standing()
+    assert refused.value.param == "dimensions"
+    assert standing["a"].deployments["a/e"].circuit == "closed"
+
+
+def cut_to(dimensions: int, body: dict[str, Any]) -> httpx.Response:
+    data = [
+        {"index": index, "embedding": vector(text)[:dimensions]} for index, text in enumerate(body["input"])
+    ]
+    return httpx.Response(200, json={"data": data})
+
+
+async def test_nothing_is_left_of_a_batch_whose_caller_leaves(autojump_clock: MockClock) -> None:
+    vendor = VectorVendor()
+    config = {"vendors": [served("a", embedding(), **small(most_inputs=1))]}
+    async with house(config, a=vendor) as dispatcher:
+        with trio.move_on_after(1.5):
+            await dispatcher.embed(Embed(model="e", inputs=TEXTS))
+        await trio.testing.wait_all_tasks_blocked()
+        statistics = dispatcher.statistics()
+    assert len(vendor.calls) == 8
+    assert (statistics.requests, statistics.totals.attempts, statistics.totals.succeeded) == (1, 8, 4)
+
+
+async def test_rules_send_embeddings_their_own_way(autojump_clock: MockClock) -> None:
+    vendors = [served("a", embedding(), {"name": "talker"}), served("b", embedding())]
+    rules = [{"kinds": ["chat"], "route": "talker"}, {"kinds": ["embeddings"], "route": "b/e"}]
+    async with house({"vendors": vendors, "rules": rules}, a=VectorVendor(), b=VectorVendor()) as dispatcher:
+        assert (await dispatcher.embed(Embed(model="e", inputs=["x"]))).vendor == "b"

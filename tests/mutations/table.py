@@ -165,9 +165,17 @@ REFILL: Final = (
         name="refill-vault",
         breaks="every restart of a vendor's actor begins with full buckets and no memory of cooldowns",
         file="runtime/dispatcher.py",
-        old="lambda: VendorActor(state, router, rng=self._rng),",
-        new="lambda: VendorActor(VendorState(state.spec), router, rng=self._rng),",
+        old="lambda: VendorActor(state, router, rng=self._rng, mailbox=mailbox),",
+        new="lambda: VendorActor(VendorState(state.spec), router, rng=self._rng, mailbox=mailbox),",
         tests=("house/test_supervision.py",),
+    ),
+    Mutation(
+        name="refill-slice",
+        breaks="what a killed worker held of a limit is lent once more, though it may have spent it",
+        file="actors/machines/pools.py",
+        old="        if amount > 0:\n            self._spend(amount, now)",
+        new="        if amount < 0:\n            self._spend(amount, now)",
+        tests=("actors/machines/test_quota.py::test_a_holder_that_was_killed_has_spent_what_it_held",),
     ),
     Mutation(
         name="refill-audit",
@@ -257,6 +265,22 @@ TRUNCATION: Final = (
         new="        if not self.head_complete:",
         tests=("wire/test_client_parser.py",),
     ),
+    Mutation(
+        name="eof-of-event-streams",
+        breaks="a stream of Bedrock that breaks off is an answer",
+        file="runtime/dialects/formats/converse/stream.py",
+        old="            if not self._ended:",
+        new="            if not self._opened:",
+        tests=("runtime/dialects/test_bedrock.py", "house/test_vendors_on_sockets.py"),
+    ),
+    Mutation(
+        name="eof-unchecked-messages",
+        breaks="a message that was spoiled on the way is read as it came",
+        file="runtime/wire/eventstream.py",
+        old="if zlib.crc32(whole[:-_CHECKSUM]) != checksum:",
+        new="if zlib.crc32(whole[:-_CHECKSUM]) < 0:",
+        tests=("wire/test_eventstream.py",),
+    ),
 )
 
 PROBES: Final = (
@@ -331,6 +355,14 @@ MONEY: Final = (
         old="            elif refused:\n                each.bucket.refund(cost, now, mark)",
         new="            else:\n                each.bucket.refund(cost, now, mark)",
         tests=("actors/test_gauge.py",),
+    ),
+    Mutation(
+        name="money-long-requests",
+        breaks="a long request costs what a short one would",
+        file="runtime/prices.py",
+        old="rates = rates_for(price, usage.input_tokens) if price.tiers else price",
+        new="rates: Rates = price",
+        tests=("runtime/test_prices.py",),
     ),
 )
 
@@ -440,6 +472,60 @@ SHIELDS: Final = (
     ),
 )
 
+BLAME: Final = (
+    Mutation(
+        name="blame-own-queue",
+        breaks="a vendor is given up for the time that was waited for a connection of our own",
+        file="runtime/exchange.py",
+        old="            self._patience.deadline = math.inf if waiting else self.started_at + self._first",
+        new="            pass",
+        tests=("house/test_own_connections.py",),
+    ),
+    Mutation(
+        name="blame-own-queue-billed",
+        breaks="what never got a connection is booked as sent",
+        file="runtime/exchange.py",
+        old="        self.sent = not waiting",
+        new="        self.sent = True",
+        tests=("house/test_own_connections.py",),
+    ),
+    Mutation(
+        name="budget-without-bound",
+        breaks="an outage is made worse by retries that help nobody",
+        file="actors/machines/budget.py",
+        old="    spent = in_vain if helped > in_vain else withdrawals",
+        new="    spent = in_vain",
+        tests=("actors/machines/test_budget.py",),
+    ),
+    Mutation(
+        name="budget-without-evidence",
+        breaks="who was under way at a vendor that fails late gets an error, though another vendor answers",
+        file="actors/machines/budget.py",
+        old="    spent = in_vain if helped > in_vain else withdrawals",
+        new="    spent = withdrawals",
+        tests=("actors/machines/test_budget.py", "house/test_retries.py"),
+    ),
+    Mutation(
+        name="drain-begun",
+        breaks="a request that has just come is cut without a word when the server stops or needs the place",
+        file="runtime/wire/server_connection.py",
+        old="            if self.parser.has_head:",
+        new="            if False:",
+        tests=("wire/test_server_load.py::test_a_request_that_has_begun_is_not_cut_to_make_room",),
+    ),
+    Mutation(
+        name="drain-on-its-way",
+        breaks="a request that is on its way when the server stops gets no answer",
+        file="runtime/wire/server.py",
+        old="            connection.hurry(trio.current_time() + _ON_ITS_WAY)",
+        new="            connection.hurry(trio.current_time())",
+        tests=(
+            "wire/test_server.py::test_draining_closes_the_idle_lets_the_busy_end_and_cuts_the_rest",
+            "simulation/test_found.py::test_a_request_that_came_as_the_server_began_to_drain_is_served",
+        ),
+    ),
+)
+
 MUTATIONS: Final = (
     *JITTER,
     *CANCELLATION,
@@ -449,5 +535,6 @@ MUTATIONS: Final = (
     *MONEY,
     *COOLDOWNS,
     *SHIELDS,
+    *BLAME,
 )
 BY_NAME: Final = {mutation.name: mutation for mutation in MUTATIONS}

@@ -28,7 +28,20 @@ def test_every_row_has_a_name_of_its_own_and_tests_that_there_are() -> None:
 def test_every_promise_is_broken_in_two_places_at_least() -> None:
     kinds = [mutation.name.split("-")[0] for mutation in MUTATIONS]
     assert {kind: kinds.count(kind) >= 2 for kind in kinds} == dict.fromkeys(
-        ("jitter", "permit", "refill", "eof", "stale", "money", "cooldown", "shield"), True
+        (
+            "jitter",
+            "permit",
+            "refill",
+            "eof",
+            "stale",
+            "money",
+            "cooldown",
+            "shield",
+            "blame",
+            "budget",
+            "drain",
+        ),
+        True,
     )
 
 

@@ -170,6 +170,20 @@ def test_a_file_that_is_not_there_is_an_error_of_the_configuration(
 # --- models -------------------------------------------------------------------------------------
 
 
+def test_models_tells_what_a_model_does_beside_chatting(tmp_path: Path) -> None:
+    file = tmp_path / "dispatcher.toml"
+    models = """[
+        { name = "both", operations = ["chat", "completions"], price = { input = 1, output = 2 } },
+        { name = "vectors", operations = ["embeddings"], price = { input = 1 } },
+    ]"""
+    file.write_text(f'[[vendors]]\nname = "acme"\nsimulate = {{}}\nmodels = {models}\n', encoding="utf-8")
+    rows = {
+        line.split()[0]: line.split() for line in run("models", "--config", str(file)).stdout.splitlines()
+    }
+    assert rows["both"][1:6] == ["chat,", "completions", "128k", "1", "2"]
+    assert rows["vectors"][1:5] == ["embeddings", "128k", "1", "acme/vectors"]
+
+
 def test_models_lists_models_routes_and_modes_of_what_is_served(good: str) -> None:
     result = run("models", "--config", good)
     rows = {line.split()[0]: line for line in result.stdout.splitlines()}
@@ -381,7 +395,7 @@ def test_the_table_that_vendors_prints_can_be_pasted_and_so_can_its_comments(
     vendors = [load(written(tmp_path, each)).config.vendors for each in (text, in_full)]
     assert vendors[0] == vendors[1]
     assert [(vendor.name, [model.name for model in vendor.models]) for vendor in vendors[0]] == [
-        (name, [entry.model])
+        (name, [model["name"] for model in entry.models or [{"name": entry.model}]])
     ]
 
 
@@ -391,10 +405,10 @@ def test_vendors_of_an_unknown_name_says_what_may_have_been_meant() -> None:
     assert "did you mean `mistral`?" in result.stderr
 
 
-def test_the_table_of_a_vendor_says_what_its_model_costs_and_who_says_so() -> None:
+def test_the_table_of_a_vendor_says_what_its_models_cost_and_who_says_so() -> None:
     pytest.importorskip("genai_prices")
-    assert (
-        "costs $0.59 in, $0.79 out per million tokens\n# (as published: genai-prices"
-        in run("vendors", "groq").stdout
-    )
-    assert "knows none of Qwen/Qwen3-32B; write yours, or costs are unknown" in run("vendors", "vllm").stdout
+    groq = run("vendors", "groq").stdout
+    assert "as published (genai-prices " in groq
+    assert "#   llama-3.3-70b-versatile: 0.59, 0.79\n" in groq
+    assert "#   gpt-6-luna: 0.1, 0.5; more above 272,000 tokens of input\n" in run("vendors", "openai").stdout
+    assert "#   Qwen/Qwen3-32B: not known" in run("vendors", "vllm").stdout

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from llm_dispatcher.runtime.canon import Image, Message, Opaque, Part, Request, Text, Tool, ToolResult
+from llm_dispatcher.runtime.canon import File, Image, Message, Opaque, Part, Request, Text, Tool, ToolResult
 from llm_dispatcher.runtime.estimate import characters_of, facts_of, most_tokens
 
-PDF = "JVBERi0x" * 10_000
-"""Sixty kilobytes of one."""
+PDF = "JVBERi0x" * 20_000
+"""A page of one, as base64."""
 
 
 def asked(*parts: Part, **more: Any) -> Request:
@@ -20,57 +20,38 @@ def tokens(request: Request) -> int:
     return facts_of(request, 1_000_000).input_tokens
 
 
-DOCUMENTS: dict[str, Opaque] = {
-    "chat completions": Opaque(
-        "chat_completions", {"type": "file", "file": {"file_data": PDF, "filename": "a.pdf"}}
-    ),
-    "messages": Opaque(
-        "messages",
-        {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": PDF}},
-    ),
-    "responses": Opaque("responses", {"type": "input_file", "file_data": PDF}),
-    "generate content": Opaque(
-        "generate_content", {"inlineData": {"mimeType": "application/pdf", "data": PDF}}
-    ),
-}
+PAGE = File(data=PDF, media_type="application/pdf")
 
 
-@pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
-def test_a_document_counts_by_its_size_and_not_as_text(document: Opaque) -> None:
-    """It counted as nothing."""
+def test_a_document_counts_by_its_size_and_not_as_text() -> None:
+    """Also where it stands in a part that only one format understands."""
     alone = tokens(asked(Text("read this")))
-    assert 2000 <= tokens(asked(Text("read this"), document)) - alone < 4000
-    assert facts_of(asked(document), 100_000).size > len(PDF)
+    opaque = Opaque("messages", {"type": "novel", "source": {"type": "base64", "data": PDF}})
+    parts: tuple[Part, ...] = (PAGE, opaque)
+    for part in parts:
+        assert 2000 <= tokens(asked(Text("read this"), part)) - alone < 4000
+        assert facts_of(asked(part), 100_000).size >= len(PDF)
 
 
 def test_a_document_that_is_only_referred_to_counts_as_a_page_and_may_be_a_book() -> None:
-    there = Opaque(
-        "messages", {"type": "document", "source": {"type": "url", "url": "https://u.example/a.pdf"}}
-    )
-    request = asked(there)
-    assert 2000 <= tokens(request) < 2100
+    request = asked(File(url="https://u.example/a.pdf"))
+    assert 2000 <= tokens(request) < 4000
     assert most_tokens(request, 10).input_tokens > 300_000
 
 
-def test_a_documents_text_is_text() -> None:
-    there = Opaque("messages", {"type": "document", "source": {"type": "text", "data": "word " * 7000}})
-    assert tokens(asked(there)) == pytest.approx(10_000, rel=0.01)
-
-
-def test_sound_counts_by_its_length() -> None:
-    minute = "A" * (60 * 16_000 * 4 // 3)
-    sound = Opaque(
-        "chat_completions", {"type": "input_audio", "input_audio": {"data": minute, "format": "mp3"}}
-    )
-    assert 1500 < tokens(asked(sound)) < 2500
+def test_the_text_of_what_only_one_format_understands_counts() -> None:
+    novel = Opaque("messages", {"type": "novel", "content": [{"type": "text", "text": "word " * 7000}]})
+    assert tokens(asked(novel)) == pytest.approx(10_000, rel=0.01)
+    plain = Opaque("messages", {"type": "novel", "source": {"type": "text", "data": "word " * 7000}})
+    assert tokens(asked(plain)) == pytest.approx(10_000, rel=0.01)
 
 
 def test_documents_and_images_within_the_results_of_tools_count() -> None:
-    inner: list[Part] = [DOCUMENTS["messages"], Image(data="xx", media_type="image/png")]
+    inner: list[Part] = [PAGE, Image(data="xx", media_type="image/png")]
     result = Request(model="m", messages=[Message("tool", [ToolResult("c", inner)])])
     facts = facts_of(result, 100_000)
     assert facts.input_tokens > 3000
-    assert facts.needs == {"vision"}
+    assert "vision" in facts.needs
 
 
 def test_a_vendors_own_tools_count_and_are_tools() -> None:
@@ -81,7 +62,7 @@ def test_a_vendors_own_tools_count_and_are_tools() -> None:
     ):
         facts = facts_of(request, 100_000)
         assert facts.input_tokens > 1000
-        assert facts.needs == facts.kinds == frozenset({"tools"})
+        assert "tools" in facts.needs & facts.kinds
 
 
 def test_what_stands_beside_the_messages_counts() -> None:
@@ -91,7 +72,7 @@ def test_what_stands_beside_the_messages_counts() -> None:
 
 
 def test_the_most_that_a_request_can_come_to_is_never_less_than_the_estimate() -> None:
-    parts: list[Part] = [*DOCUMENTS.values(), Image(data=PDF), Text("word")]
+    parts: list[Part] = [PAGE, File(url="u"), Image(data=PDF), Text("word")]
     for part in parts:
         assert most_tokens(asked(part), 10).input_tokens >= tokens(asked(part)) - 5
 

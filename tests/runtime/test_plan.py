@@ -107,3 +107,12 @@ def test_a_vendor_whose_calls_at_once_are_not_to_be_learned_is_believed_for_its_
 def test_a_vendor_of_an_unknown_dialect_counts_the_ordinary_way() -> None:
     (vendor,) = load_mapping({"vendors": [{"name": "a", "simulate": {}, "models": [{"name": "m"}]}]}).vendors
     assert limit_model(vendor) == "default"
+
+
+def test_the_prices_of_long_requests_reach_the_policies() -> None:
+    price = {"input": 1, "output": 2, "tiers": [{"above": "200k", "input": 3, "output": 4}]}
+    models = [{"name": "m", "price": price}]
+    table = {"name": "acme", "base_url": "https://acme.example/v1", "api_key": "sk-1", "models": models}
+    (vendor,) = load_mapping({"vendors": [table]}).vendors
+    (planned,) = plan_deployments([vendor])
+    assert planned.candidate().long_prices == ((200_000, 3.0, 4.0),)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from llm_dispatcher.runtime.batches import split
 from llm_dispatcher.runtime.dialects import BatchLimits
-from llm_dispatcher.runtime.journey import Ending
+from llm_dispatcher.runtime.ending import Ending
 from llm_dispatcher.runtime.operations.embeddings import EmbeddingsOperation, tokens_of
 from llm_dispatcher.runtime.vectors import Embed, Vector, base64_of, flaw_in, floats_of, length_of, sound
 
@@ -45,21 +45,20 @@ def test_a_number_that_32_bits_cannot_hold_is_found_wherever_it_stands(number: f
 
 
 @pytest.mark.parametrize(
-    ("vectors", "wanted", "flaw"),
+    ("vectors", "flaw"),
     [
-        ([[1.0], [2.0]], {}, None),
-        ([packed([1.0]), [2.0]], {}, None),
-        ([[1.0]], {}, "1 vectors came for 2 inputs"),
-        ([[1.0], []], {}, "a vector is empty"),
-        ([[1.0], [1.0, 2.0]], {}, "different lengths: [1, 2]"),
-        ([[1.0], [2.0]], {"dimensions": 3}, "have 1 dimensions, not 3"),
-        ([[1.0], packed([math.nan])], {}, "vector 1 holds"),
+        ([[1.0], [2.0]], None),
+        ([packed([1.0]), [2.0]], None),
+        ([[1.0]], "1 vectors came for 2 inputs"),
+        ([[1.0], []], "a vector is empty"),
+        ([[1.0], [1.0, 2.0]], "different lengths: [1, 2]"),
+        ([[1.0], packed([math.nan])], "vector 1 holds"),
     ],
 )
 def test_vectors_that_are_not_those_of_the_inputs_are_told_from_those_that_are(
-    vectors: list[Vector], wanted: dict[str, Any], flaw: str | None
+    vectors: list[Vector], flaw: str | None
 ) -> None:
-    found = flaw_in(vectors, Embed(model="m", inputs=["a", "b"], **wanted))
+    found = flaw_in(vectors, Embed(model="m", inputs=["a", "b"]))
     assert (found is None) == (flaw is None)
     assert (flaw or "") in (found or "")
 

@@ -109,6 +109,7 @@ def _refill_after_crashes(patch: Patch) -> None:
     def generous(self: VendorState, now: float, crashed_over: Any = None) -> list[str]:
         for gauge in self._gauges().values():
             for each in gauge._dimensions:
+                assert isinstance(each.bucket, TokenBucket)
                 each.bucket.tat = now
         return audit(self, now, crashed_over)
 

@@ -155,6 +155,8 @@ def test_the_table_shows_what_is_added_and_who_is_missing() -> None:
             answered=100.0,
             p50=p50,
             p99=2 * p50,
+            direct_p50=0.001,
+            direct_p99=0.002,
             rss_idle=None if cpu is None else 2**20,
             rss=None if cpu is None else 3 * 2**20,
             one_fails=faults,
@@ -168,7 +170,7 @@ def test_the_table_shows_what_is_added_and_who_is_missing() -> None:
     assert "| CPU µs a request | - | 500 |" in text
     assert "| requests a second and core, by that | - | 2,000 |" in text
     assert "| CPU µs a streamed chunk | - | 12.5 |" in text
-    assert "| of it added p50 / p99, ms | 0.0 / 0.0 | 2.0 / 4.0 |" in text
+    assert "| so added p50 / p99, ms | 0.0 / 0.0 | 2.0 / 4.0 |" in text
     assert "| ... shown as whole | 3 of 100 | 3 of 100 |" in text
     assert "other is left out: it has no licence" in text
 

@@ -9,9 +9,11 @@ from llm_dispatcher.actors.faults import FaultClass
 from llm_dispatcher.benchmarks.vendor import FORMATS, ErrorEvent, Script, Step
 from llm_dispatcher.benchmarks.vendor.script import ErrorKind
 from llm_dispatcher.runtime.canon import Failed, Finished, TextDelta, UsageReported
+from llm_dispatcher.runtime.dialects import Target, dialect_class
+from llm_dispatcher.runtime.vectors import Embed, flaw_in
 from trio.testing import MockClock
 
-from tests.benchmarks.vendor import as_answer, simulated
+from tests.benchmarks.vendor import HELLO, as_answer, simulated
 
 NAMES = list(FORMATS)
 
@@ -142,3 +144,24 @@ async def test_models_that_the_script_does_not_name_are_unknown(autojump_clock: 
     async with simulated(Script(models=["m"])) as world:
         assert (await world.ask(model="other")).status == 404
         assert (await world.ask(model="m")).status == 200
+
+
+async def test_embeddings_are_made_billed_and_limited_as_answers_are(autojump_clock: MockClock) -> None:
+    script = Script(steps=[Step(error="overloaded")], default=Step(omit=[]))
+    place = {"vendor": "v", "model": "m", "key": "k", "operations": frozenset({"embeddings"})}
+    async with simulated(script) as world:
+        dialect = dialect_class("openai")(Target(base_url=f"{world.origin}/v1", **place))  # type: ignore[arg-type]
+        half, wanted = dialect.embedder, Embed(model="m", inputs=[HELLO, "hello you too"])
+        assert half is not None
+        answers = []
+        for _ in range(2):
+            response = await world.transport.handle_async_request(half.build(wanted).request)
+            answers.append((response.status_code, await response.aread()))
+        await world.vendor.wait_idle()
+        assert [status for status, _ in answers] == [503, 200]
+        found = half.embeddings(answers[1][1], wanted)
+        assert flaw_in(found.vectors, wanted) is None
+        attempt = world.vendor.history[1]
+        assert found.usage is not None
+        assert found.usage.input_tokens == attempt.billed_input > 0
+        assert (attempt.billed_output, attempt.outcome) == (0, "complete")

@@ -11,6 +11,7 @@ from llm_dispatcher.runtime.config.catalogue import catalogue
 from llm_dispatcher.runtime.dialects import dialect_class
 from llm_dispatcher.runtime.plan import limit_model, plan_deployments
 
+from tests.conftest import listed
 from tests.corpus import folder, needs_corpus
 from tests.corpus.replay import FOLDERS
 
@@ -45,6 +46,29 @@ def test_a_name_and_a_model_are_a_whole_vendor(name: str, tmp_path: Path) -> Non
     assert vendor.api_key == f"key-of-{entry.keys[0]}"
     (planned,) = plan_deployments([vendor])
     assert dialect_class(vendor.dialect)(planned.target()).name == entry.dialect
+
+
+@pytest.mark.parametrize("name", [name for name, entry in catalogue().items() if entry.models])
+def test_a_name_alone_is_a_whole_vendor_whose_costs_are_known(name: str, tmp_path: Path) -> None:
+    entry = catalogue()[name]
+    vendor = only(tmp_path, f'name = "{name}"', **KEYS, **ADDRESSES)
+    assert [model.name for model in vendor.models] == [model["name"] for model in entry.models]
+    assert vendor.models[0].name == entry.model
+    for planned in plan_deployments([vendor]):
+        assert dialect_class(vendor.dialect)(planned.target()).name == entry.dialect
+    pytest.importorskip("genai_prices")
+    prices = listed()
+    if (entry.prices or prices.whose(vendor.base_url)) is not None:
+        assert [model.name for model in vendor.models if model.price is None] == []
+
+
+def test_models_that_are_written_are_all_there_are(tmp_path: Path) -> None:
+    assert [model.name for model in only(tmp_path, f'name = "groq"\n{MODEL}', **KEYS).models] == ["m"]
+
+
+def test_a_server_of_ones_own_has_the_models_that_one_gave_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="models: is empty"):
+        only(tmp_path, 'name = "vllm"')
 
 
 @pytest.mark.parametrize("name", catalogue())
@@ -152,7 +176,11 @@ def test_no_row_leaves_out_what_its_vendor_was_seen_to_take(name: str) -> None:
     assert fields.isdisjoint(options.get("refuses", ()))
     formats = [body["response_format"].get("type") for body in taken if body.get("response_format")]
     assert options.get("json_schema", True) or "json_schema" not in formats
-    roles = {message.get("role") for body in taken for message in body.get("messages", ())}
+    assert options.get("choices", True) or all((body.get("n") or 1) == 1 for body in taken)
+    turns = [message for body in taken for message in body.get("messages", ())]
+    sent_back = {name for turn in turns for name in turn if name in ("reasoning_content", "reasoning")}
+    assert options.get("thoughts") != "drop" or not sent_back
+    roles = {message.get("role") for message in turns}
     assert options.get("developer_role", True) or "developer" not in roles
     if options.get("seed_field") == "random_seed":
         assert "random_seed" in fields

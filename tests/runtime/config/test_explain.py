@@ -66,6 +66,24 @@ def test_no_secret_is_shown_in_either_form() -> None:
         assert "http://…@proxy.example:3128" in shown
 
 
+def test_no_part_of_a_key_of_several_is_shown() -> None:
+    key = "AKIDEXAMPLE:one-half-is-secret:and-so-is-the-other"
+    models = [{"name": "m"}]
+    headers = {"x-note": "one-half-is-secret", "x-other": "see and-so-is-the-other"}
+    vendor = {
+        "name": "v",
+        "base_url": "https://v.example",
+        "api_key": key,
+        "models": models,
+        "headers": headers,
+    }
+    told = json.dumps(
+        describe(Loaded(config=load_mapping({"vendors": [vendor]}), file=Path("c.toml"), missing={}))
+    )
+    assert "one-half-is-secret" not in told
+    assert "and-so-is-the-other" not in told
+
+
 def test_the_plain_form_says_what_is_served_and_why_not_the_rest() -> None:
     told = describe(loaded())
     assert [(vendor["name"], vendor["served"], vendor["reason"]) for vendor in told["vendors"]] == [

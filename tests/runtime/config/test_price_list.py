@@ -248,5 +248,14 @@ def test_reading_the_list_imports_neither_the_package_nor_what_it_depends_on() -
 
 
 def test_whose_list_a_row_of_the_catalogue_names_is_one_that_there_is() -> None:
-    named = {entry.prices for entry in catalogue().values() if entry.prices is not None}
-    assert named <= set(listed().providers())
+    for name in {entry.prices for entry in catalogue().values() if entry.prices is not None}:
+        assert any(provider == name or provider.startswith(f"{name}_") for provider in listed().providers())
+
+
+def test_at_hugging_face_the_prices_are_those_of_the_server_that_a_model_names() -> None:
+    served = listed().find("huggingface", "openai/gpt-oss-120b:groq", TODAY)
+    assert served is not None
+    assert served.provider == "huggingface_groq"
+    assert served.price is not None
+    assert listed().find("huggingface", "openai/gpt-oss-120b", TODAY) is None
+    assert listed().find("huggingface", "openai/gpt-oss-120b:fastest", TODAY) is None

@@ -68,6 +68,7 @@ def test_a_task_that_nobody_knows_is_kept_for_google() -> None:
         (read_single, {"content": text("a"), "outputDimensionality": "8"}, "outputDimensionality"),
         (read_batch, {}, "requests"),
         (read_batch, {"requests": []}, "requests"),
+        (read_batch, {"requests": [{"content": text("a")}] * 251}, "requests"),
         (read_batch, {"requests": [{"content": text("a")}, {"content": text("b"), "taskType": "CLUSTERING"}]}, "requests[1]"),
         (read_predict, {"instances": [{"content": 5}]}, "instances[0].content"),
         (read_predict, {"instances": [{"content": "a"}, {"content": "b", "title": "t"}]}, "instances[1]"),

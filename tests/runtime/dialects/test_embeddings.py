@@ -20,9 +20,10 @@ from llm_dispatcher.runtime.dialects import (
     dialect_class,
 )
 from llm_dispatcher.runtime.dialects.base import EmbeddingsHalf, InvalidBody
+from llm_dispatcher.runtime.dialects.formats.embeddings.reply import write
 from llm_dispatcher.runtime.dialects.formats.embeddings.request import read
 from llm_dispatcher.runtime.plan import plan_deployments
-from llm_dispatcher.runtime.vectors import Embed, Vector
+from llm_dispatcher.runtime.vectors import Embed, Embeddings, Vector
 
 VERTEX = "https://europe-west1-aiplatform.googleapis.com/v1/projects/p/locations/l/publishers/google"
 GEMINI = "https://generativelanguage.googleapis.com/v1beta"
@@ -325,3 +326,19 @@ def test_a_clients_other_fields_are_read_or_kept() -> None:
         model="m", inputs=["a"], task="query", user="u", mode="fast", dimensions=3, extra={"embeddings": {"x": 1}}
     )  # fmt: skip
     assert read(json.dumps(body).encode(), "of-the-path").request.model == "of-the-path"
+
+
+# --- to clients ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 3, 500])
+def test_however_many_pieces_an_answer_is_written_in_it_is_the_same(count: int) -> None:
+    vectors: list[Vector] = [[float(n), *[0.5] * 600] for n in range(count)]
+    pieces = list(write(Embeddings(vectors=vectors, usage=Usage(7)), model="m", encoding="float"))
+    assert (len(pieces) > 1) == (count == 500)
+    told = json.loads(b"".join(pieces))
+    assert told["data"] == [
+        {"object": "embedding", "index": n, "embedding": vector} for n, vector in enumerate(vectors)
+    ]
+    assert (told["object"], told["model"]) == ("list", "m")
+    assert told["usage"] == {"prompt_tokens": 7, "total_tokens": 7}

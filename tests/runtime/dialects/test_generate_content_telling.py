@@ -457,3 +457,20 @@ def test_an_error_says_its_status_its_reason_the_field_and_when_to_come_again() 
 )  # fmt: skip
 def test_each_status_has_googles_word(status: int, word: str) -> None:
     assert errors.write("no", status=status, code="x")["error"]["status"] == word
+
+
+@ARRAY
+def test_log_probabilities_are_told_with_their_text_and_are_no_part_of_it(array: bool) -> None:
+    events: list[Event] = [Opened("theirs", "m")]
+    for letter in "ab":
+        likely = {"chosenCandidates": [{"token": letter}]}
+        events += [
+            TextDelta(letter),
+            OpaqueDelta(FORMAT, {"logprobs": likely}, content=False, about="logprobs"),
+        ]
+    told = streamed(*events, Finished("stop", vendor_reason="STOP"), own=True, array=array)
+    results = [
+        each["candidates"][0]["logprobsResult"] for each in told if "logprobsResult" in each["candidates"][0]
+    ]
+    assert results == [{"chosenCandidates": [{"token": letter}]} for letter in "ab"]
+    assert [part["text"] for part in parts_of(told) if part["text"]] == ["a", "b"]

@@ -6,7 +6,9 @@ from typing import Literal
 
 from msgspec import Struct
 
-__all__ = ["Quirks"]
+__all__ = ["Quirks", "ReasoningWay"]
+
+ReasoningWay = Literal["effort", "object", "switch", "flag", "template"]
 
 
 class Quirks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,5 +27,12 @@ class Quirks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     seed_field: Literal["seed", "random_seed"] = "seed"
     top_k: bool = False
     """Whether it takes `top_k`, which OpenAI itself does not."""
+    choices: bool = True
+    """Whether several answers may be asked for at once (`n` above 1)."""
+    reasoning: ReasoningWay = "effort"
+    """How it is told how much to think; see `thinking`."""
+    thoughts: Literal["as_sent", "reasoning_content", "reasoning", "drop"] = "as_sent"
+    """What becomes of thoughts in earlier turns: sent under this name; or left as the client sent them; or left out, for a
+    vendor that refuses fields that it does not know."""
     refuses: tuple[str, ...] = ()
     """Names of body fields that it refuses, such as `seed` or `parallel_tool_calls`."""

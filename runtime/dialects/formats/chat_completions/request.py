@@ -39,6 +39,7 @@ from ...wishes import Wishes
 from . import FORMAT
 from .quirks import Quirks
 from .reply import MOST_CHOICES
+from .thinking import write_reasoning, write_thoughts
 
 __all__ = ["ClientRequest", "InvalidBody", "read", "write"]
 
@@ -369,7 +370,10 @@ def write(
             body[name] = value
     if request.seed is not None:
         body[quirks.seed_field] = request.seed
-    _write_reasoning(request.reasoning, body, wishes)
+    if request.n is not None and request.n > 1 and not quirks.choices:
+        wishes.cannot("n above 1", "ask several times")
+        del body["n"]
+    write_reasoning(request.reasoning, quirks, body, wishes)
     if request.top_k is not None:
         if quirks.top_k:
             body["top_k"] = request.top_k
@@ -386,15 +390,6 @@ def write(
             # Always asked for, since the accounts need it; a client that did not ask is not shown it.
             body["stream_options"] = {"include_usage": True}
     return msgspec.json.encode(body), tuple(wishes.dropped)
-
-
-def _write_reasoning(reasoning: Reasoning | None, body: dict[str, Any], wishes: Wishes) -> None:
-    if reasoning is None:
-        return
-    if reasoning.effort is not None:
-        body["reasoning_effort"] = reasoning.effort
-    elif reasoning.budget_tokens is not None or reasoning.adaptive:
-        wishes.cannot("reasoning budget", "say an effort instead")
 
 
 def _write_extra(extra: dict[str, dict[str, Any]], body: dict[str, Any], wishes: Wishes) -> None:
@@ -473,6 +468,8 @@ def _write_message(message: Message, quirks: Quirks, wishes: Wishes) -> dict[str
         body["name"] = message.name
     if message.extra:
         body.update(message.extra.get(FORMAT, {}))
+    if role == "assistant":
+        write_thoughts(message, quirks, body)
     return body
 
 
@@ -486,7 +483,7 @@ def _write_assistant(parts: list[Part], body: dict[str, Any], wishes: Wishes) ->
             calls.append({"id": part.id, "type": "function", "function": function, **own})
         elif isinstance(part, Refusal):
             body["refusal"] = part.text
-        elif not isinstance(part, Thinking):  # The format has no place for a thought in what is sent.
+        elif not isinstance(part, Thinking):  # Of these, `write_thoughts`.
             piece = _write_part(part, wishes)
             if piece is not None:
                 pieces.append(piece)

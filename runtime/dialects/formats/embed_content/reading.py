@@ -17,6 +17,8 @@ from . import FORMAT, TASKS
 __all__ = ["read_batch", "read_predict", "read_single"]
 
 _TASKS: Final[dict[str, Task]] = {word: task for task, word in TASKS.items()}
+_MOST_TEXTS: Final = 250
+"""In one request. Google takes 100 in a batch, and 250 in `predict`."""
 _MOST_DIMENSIONS: Final = 1_000_000
 
 
@@ -77,6 +79,8 @@ def _object(body: bytes) -> dict[str, Any]:
 def _list(value: object, name: str) -> list[dict[str, Any]]:
     if not isinstance(value, list) or not value or not all(isinstance(each, dict) for each in value):
         raise InvalidBody(f"{name}: a list of at least one object is needed", name)
+    if len(value) > _MOST_TEXTS:
+        raise InvalidBody(f"{name}: at most {_MOST_TEXTS} texts go into one request", name)
     return value
 
 

@@ -279,6 +279,10 @@ class Writer:
         return self._chunk(index, write_call(call.id, call.name, arguments, call.signature, own=self._own))
 
     def _opaque(self, event: OpaqueDelta) -> bytes:
+        if event.about == "logprobs":
+            # With the text that they are about, as Google tells them.
+            likely = {"index": event.index, "logprobsResult": event.payload["logprobs"]}
+            return self._frame(_encode({"candidates": [likely], **self._named}))
         if not is_metadata(event.payload):
             return self._part(event.index, event.payload)
         for name, value in event.payload.items():
