@@ -30,7 +30,7 @@ _DOORS: Mapping[str, tuple[str, str]] = {
 """Dialect -> the path below the vendor's address, and the vendor's name of the model."""
 
 _SETTINGS: dict[str, Any] = {
-    "server": {"port": 0, "drain": "1s", "overload": {"loop_lag": "1h"}},
+    "server": {"port": 0, "workers": 1, "drain": "1s", "overload": {"loop_lag": "1h"}},
     "logging": {"format": "json", "level": "info"},
     "retry": {"attempts": 1},
 }

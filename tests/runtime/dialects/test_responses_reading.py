@@ -89,7 +89,14 @@ def plain_item(item: dict[str, Any]) -> dict[str, Any] | None:
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]
     if content:
-        parts = [{name: value for name, value in part.items() if value not in (None, [], {})} for part in content]  # fmt: skip
+        parts = [
+            {
+                name: value
+                for name, value in part.items()
+                if value not in (None, [], {}) and (name, value) != ("detail", "auto")
+            }
+            for part in content
+        ]
         found["content"] = [{**part, "type": "text"} if part["type"].endswith("_text") else part for part in parts]  # fmt: skip
     return None if found == {"role": "assistant"} or found.get("content") == NOTHING else found
 

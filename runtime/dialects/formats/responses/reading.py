@@ -6,8 +6,9 @@ messages, texts, calls and tools in their own `extra`, everything else in `Reque
 the vendor among it (they come after the functions when written).
 
 Not kept, since they mean nothing here: ids and states of items, `store`, fields that are null or say what is so anyway,
-empty messages of the assistant, thoughts of which neither words nor a seal are given, and the difference between instructions and a first system message, between a text and a list of one text. The wish for
-sealed thoughts is not kept either, since they are always asked for.
+empty messages of the assistant, thoughts of which neither words nor a seal are given, and the difference between instructions
+and a first system message, between a text and a list of one text, between an image without a `detail` and one of `auto`. The
+wish for sealed thoughts is not kept either, since they are always asked for.
 
 What would need a vendor's memory is refused: earlier answers, conversations and items by their ids, answers in the background.
 """
