@@ -48,7 +48,8 @@ def served(
     path.write_text(configuration, encoding="utf-8")
     clean = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     with running(
-        [sys.executable, "-c", _SERVE, "serve", "--config", str(path)],
+        # A single process: with several the one started here is a parent, which serves nothing.
+        [sys.executable, "-c", _SERVE, "serve", "--config", str(path), "--workers", "1"],
         env={**clean, **(environment or {})},
         stderr=subprocess.PIPE,
     ) as process:

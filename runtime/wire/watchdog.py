@@ -18,7 +18,9 @@ from typing import Protocol
 
 import trio
 
-_PRUNE_ABOVE = 256
+_PRUNE_ABOVE = 32
+"""Entries of what was forgotten, beyond those that count, which may wait for their time: each keeps a closed connection in memory with
+its socket and buffers. A pruning visits about two entries for each one forgotten since the last, whatever this number."""
 _INSIST = 0.05
 
 

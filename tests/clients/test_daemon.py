@@ -18,6 +18,13 @@ import pytest
 from .conftest import COMMAND, CONFIG, Daemon
 
 CHAT = "/chat/completions"
+COUNTING = """
+import atexit, gc, pathlib
+from llm_dispatcher.runtime.cli import main
+atexit.register(lambda: pathlib.Path("counts").write_text(f"{len(gc.get_objects())} {gc.get_freeze_count()}"))
+main()
+"""
+"""The command, which at its end writes how many objects a full collection would visit, and how many it is spared."""
 
 
 @pytest.mark.parametrize(
@@ -219,6 +226,22 @@ def test_a_house_that_cannot_go_on_ends_what_is_under_way_and_exits_with_1(sick_
     assert "this policy is sick" in reason["reason"]
     assert "remedy" in reason
     assert log[-1]["event"] == "stopped"
+
+
+@pytest.mark.slow
+def test_what_the_daemon_is_made_of_is_nothing_that_the_garbage_collector_looks_through(
+    tmp_path: Path,
+) -> None:
+    config = tmp_path / "dispatcher.toml"
+    config.write_text(CONFIG, encoding="utf-8")
+    running = Daemon(config, "--workers", "1", command=[sys.executable, "-c", COUNTING])
+    try:
+        body = {"model": "talker", "messages": [{"role": "user", "content": "hello"}]}
+        assert httpx.post(running.url + CHAT, json=body).status_code == 200
+    finally:
+        assert running.stop(signal.SIGINT) == 0
+    visited, spared = map(int, (tmp_path / "counts").read_text("ascii").split())
+    assert spared > 5 * visited
 
 
 def test_a_bad_configuration_is_refused_with_file_key_and_remedy(tmp_path: Path) -> None:

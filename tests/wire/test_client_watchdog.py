@@ -126,7 +126,7 @@ async def test_waits_that_are_over_for_good_are_forgotten(autojump_clock: MockCl
         forgotten.append(weakref.ref(wait))
     del wait
     gc.collect()
-    assert sum(reference() is not None for reference in forgotten) <= 300
+    assert sum(reference() is not None for reference in forgotten) <= 40
     survivor = Wait()
     dog.watch(survivor, 700)
     await trio.sleep(1000)
