@@ -226,7 +226,8 @@ class _World:
                     clients.start_soon(self._client, client)
                 if story.drains_at is not None:
                     await trio.sleep_until(story.drains_at)
-                    await self.server.drain(story.drains_at + story.grace)
+                    # As the daemon does: its patience begins when it hears of the stop, be that late.
+                    await self.server.drain(trio.current_time() + story.grace)
             for stream in [each for streams in self.idle.values() for each in streams]:
                 await stream.aclose()
             await trio.sleep(_REST)
