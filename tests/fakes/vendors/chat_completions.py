@@ -102,7 +102,7 @@ class ChatCompletions(Face):
             "param": None if limited else "messages",
             "code": "rate_limit_exceeded" if limited else "invalid_value",
         }
-        return {"retry-after": "20"} if limited else {}, json.dumps({"error": error}).encode()
+        return {"retry-after": "3600"} if limited else {}, json.dumps({"error": error}).encode()
 
 
 class Azure(ChatCompletions):

@@ -86,7 +86,7 @@ class Gemini(Face):
         error: dict[str, Any] = {"code": status, "message": message, "status": _STATUS.get(status, "UNKNOWN")}
         if status == 429:
             kind = "type.googleapis.com/google.rpc.RetryInfo"
-            error["details"] = [{"@type": kind, "retryDelay": "20s"}]
+            error["details"] = [{"@type": kind, "retryDelay": "3600s"}]
         return {}, json.dumps({"error": error}).encode()
 
 

@@ -114,7 +114,7 @@ class Messages(Face):
         """See `Face`."""
         error = {"type": _TYPES.get(status, "api_error"), "message": message}
         body = {"type": "error", "error": error, "request_id": "req_theirs"}
-        return {"retry-after": "20"} if status == 429 else {}, json.dumps(body).encode()
+        return {"retry-after": "3600"} if status == 429 else {}, json.dumps(body).encode()
 
 
 def _event(kind: str, **more: Any) -> bytes:

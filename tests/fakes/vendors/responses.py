@@ -131,7 +131,7 @@ class Responses(Face):
             "param": None if limited else "input",
             "code": "rate_limit_exceeded" if limited else "invalid_value",
         }
-        return {"retry-after": "20"} if limited else {}, json.dumps({"error": error}).encode()
+        return {"retry-after": "3600"} if limited else {}, json.dumps({"error": error}).encode()
 
 
 def _response(status: str, output: list[dict[str, Any]]) -> dict[str, Any]:
