@@ -1,7 +1,7 @@
 """OpenAI's package for Node: a program of its own asks, and says what it was told.
 
-The package is looked for in the folder that `LLM_DISPATCHER_NODE_MODULES` names, or in `.venv/clients-node/node_modules`, where
-`make clients` puts it.
+The package is looked for in the folder that `LLM_DISPATCHER_NODE_MODULES` names, or in `clients-node/node_modules` of the environment
+that runs this, where `make clients` puts it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,10 +22,7 @@ from .openai_chat import TOOLS, answered_turns, said, shown
 
 __all__ = ["OpenAINode"]
 
-_HERE = Path(__file__)
-_MODULES = Path(
-    os.environ.get("LLM_DISPATCHER_NODE_MODULES", _HERE.parents[4] / ".venv/clients-node/node_modules")
-)
+_MODULES = Path(os.environ.get("LLM_DISPATCHER_NODE_MODULES", Path(sys.prefix) / "clients-node/node_modules"))
 
 
 class BadRequestError(Exception):
@@ -49,7 +47,7 @@ class OpenAINode(Client):
         if node is None or not (_MODULES / "openai").is_dir():
             raise ImportError(f"there is no node, or no package openai in {_MODULES}")
         self._program = subprocess.Popen(
-            [node, str(_HERE.with_suffix(".mjs")), url, str(_MODULES)],
+            [node, str(Path(__file__).with_suffix(".mjs")), url, str(_MODULES)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
