@@ -6,8 +6,10 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from llm_dispatcher.benchmarks.crowd.daemon import served
 
 SMALL = {
     "hotpath": ["--requests", "40", "--connections", "4"],
@@ -20,6 +22,14 @@ OTHERS = {
     "streams": (["--streams", "5", "--seconds", "0.5"], r"KiB a stream|\bms\b|µs a chunk|of 5 whole", 5),
 }
 """Arguments, a figure that stands somewhere in what is printed, and how many lines that has."""
+
+SEVERAL = """
+[server]
+port = 0
+workers = 2
+[logging]
+format = "json"
+"""
 
 
 @pytest.mark.slow
@@ -45,3 +55,12 @@ def test_a_benchmark_of_memory_runs_without_errors(name: str) -> None:
     assert re.search(figure, done.stdout)
     assert len(done.stdout.splitlines()) == lines
     assert ", 0 errors" in done.stdout or "errors" not in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_process_that_a_benchmark_measures_is_the_one_that_serves(tmp_path: Path) -> None:
+    with served(tmp_path, SEVERAL) as daemon:
+        tasks = Path(f"/proc/{daemon.pid}/task").iterdir()
+        children = [(task / "children").read_text("ascii") for task in tasks]
+    assert "".join(children) == ""
