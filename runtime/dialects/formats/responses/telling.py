@@ -6,6 +6,7 @@ item is added, each of its parts is added, grows by deltas, is repeated and done
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Final, TypeAlias
 
@@ -141,7 +142,7 @@ def _fields(part: Text | Refusal | Thinking | ToolCall) -> dict[str, Any]:
 # --- under way ----------------------------------------------------------------------------------
 
 
-class UnderWay:
+class UnderWay(ABC):
     """An item that is being told. `id`: the answer's."""
 
     prefix = ""
@@ -151,9 +152,9 @@ class UnderWay:
         self.id = id_of(self.prefix, id, index)
         self.open = True
 
+    @abstractmethod
     def whole(self, status: str, /) -> dict[str, Any]:
         """The item as it is by now."""
-        raise NotImplementedError
 
     def begin(self) -> Telling:
         """It is added."""
