@@ -30,7 +30,7 @@ from ..credentials.base import Credentials
 from ..wire.eventstream import MAX_MESSAGE_BYTES
 from .base import Answer, Built, Decoder, Dialect, Target
 from .by_call import asked_by_call
-from .door import Door
+from .door import Door, address_of
 from .formats.converse import FORMAT, faults, reply, request, stream
 from .formats.converse.families import Family, family_of
 
@@ -63,7 +63,7 @@ class Bedrock(Dialect):
         if self._key is not None and self._region is None:
             raise ValueError(f"no region can be seen in {target.base_url!r}; add the option region")
         headers = {"authorization": f"Bearer {target.key}"} if target.key and self._key is None else {}
-        base = f"{_base_url(target)}/model/{quote(target.model, safe='')}"
+        base = f"{address_of(target, BASE_URL)}/model/{quote(target.model, safe='')}"
         self._door = Door(httpx.URL(f"{base}/converse"), headers, target)
         streaming = {**headers, "accept": "application/vnd.amazon.eventstream"}
         self._stream_door = Door(httpx.URL(f"{base}/converse-stream"), streaming, target)
@@ -104,15 +104,6 @@ class Bedrock(Dialect):
 def _region(base_url: str) -> str | None:
     found = _REGION.search(base_url)
     return found[1] if found else None
-
-
-def _base_url(target: Target) -> str:
-    url = target.base_url.rstrip("/")
-    if not url.startswith(("https://", "http://")) or "?" in url or "#" in url:
-        raise ValueError(
-            f"base_url {target.base_url!r} of vendor {target.vendor!r} is no address; use {BASE_URL!r}"
-        )
-    return url
 
 
 def _options(target: Target) -> _Options:

@@ -21,7 +21,7 @@ from msgspec import Struct
 from ..canon import Completion, Fault, Request
 from ..wire.sse import MAX_EVENT_BYTES
 from .base import Answer, Built, Decoder, Dialect, Target
-from .door import Door
+from .door import Door, address_of
 from .formats.cohere_chat import FORMAT, faults, reply, request, stream
 from .formats.cohere_embed.half import Embedder, options_of
 
@@ -47,11 +47,11 @@ class Cohere(Dialect):
         super().__init__(target)
         self._options = _options(target)
         headers = {"authorization": f"Bearer {target.key}"} if target.key else {}
-        self._door = Door(httpx.URL(f"{_base_url(target)}/chat"), headers, target)
+        self._door = Door(httpx.URL(f"{address_of(target, BASE_URL)}/chat"), headers, target)
         embedding = options_of(self._options.embeddings)
         if "embeddings" in target.operations:
             self.embedder = Embedder(
-                Door(httpx.URL(f"{_base_url(target)}/embed"), headers, target), embedding, target
+                Door(httpx.URL(f"{address_of(target, BASE_URL)}/embed"), headers, target), embedding, target
             )
 
     def build(self, wanted: Request, /, *, stream: bool) -> Built:
@@ -70,15 +70,6 @@ class Cohere(Dialect):
     def fault(self, answer: Answer) -> Fault:
         """See `Dialect.fault`."""
         return faults.recognise(answer)
-
-
-def _base_url(target: Target) -> str:
-    url = target.base_url.rstrip("/")
-    if not url.startswith(("https://", "http://")) or "?" in url or "#" in url:
-        raise ValueError(
-            f"base_url {target.base_url!r} of vendor {target.vendor!r} is no address; use {BASE_URL!r}"
-        )
-    return url
 
 
 def _options(target: Target) -> _Options:

@@ -9,10 +9,20 @@ import httpx
 
 from .base import Target
 
-__all__ = ["Door"]
+__all__ = ["Door", "address_of"]
 
 _PLAIN: Final = (b"accept", b"application/json")
 _STREAM: Final = (b"accept", b"text/event-stream")
+
+
+def address_of(target: Target, usual: str) -> str:
+    """The target's address, without a slash at its end. Raises `ValueError` for one that is none; `usual` is what to use."""
+    url = target.base_url.rstrip("/")
+    if not url.startswith(("https://", "http://")) or "?" in url or "#" in url:
+        raise ValueError(
+            f"base_url {target.base_url!r} of vendor {target.vendor!r} is no address; use {usual!r}"
+        )
+    return url
 
 
 class Door:

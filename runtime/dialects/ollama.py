@@ -24,7 +24,7 @@ from msgspec import Struct
 from ..canon import Completion, Fault, Request
 from ..wire.ndjson import MAX_LINE_BYTES
 from .base import Answer, Built, Decoder, Dialect, Target
-from .door import Door
+from .door import Door, address_of
 from .formats.ollama_chat import FORMAT, reply, request, stream
 from .recognise import fault_of
 from .spellings.compatible import COMPATIBLE
@@ -82,12 +82,7 @@ class Ollama(Dialect):
 
 def _base_url(target: Target) -> str:
     # With /v1 it is the address of the OpenAI-compatible interface of the same server.
-    url = target.base_url.rstrip("/").removesuffix("/v1")
-    if not url.startswith(("https://", "http://")) or "?" in url or "#" in url:
-        raise ValueError(
-            f"base_url {target.base_url!r} of vendor {target.vendor!r} is no address; use {BASE_URL!r}"
-        )
-    return url
+    return address_of(target, BASE_URL).removesuffix("/v1")
 
 
 def _options(target: Target) -> _Options:

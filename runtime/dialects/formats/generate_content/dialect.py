@@ -10,7 +10,7 @@ import msgspec
 
 from ....canon import Completion, Fault, Request
 from ...base import Answer, Built, Decoder, Dialect, Target
-from ...door import Door
+from ...door import Door, address_of
 from ..embed_content.half import Embedder, options_of
 from .faults import read_fault
 from .reply import read_completion
@@ -88,15 +88,9 @@ class GenerateContentDialect(Dialect):
 
     def _base_url(self, usual: str) -> str:
         """The target's address. `usual`: what to write instead of one that is none."""
-        target = self.target
-        url = target.base_url.rstrip("/")
-        if not url.startswith(("https://", "http://")) or "?" in url or "#" in url:
-            raise ValueError(
-                f"base_url {target.base_url!r} of vendor {target.vendor!r} is no address; use {usual!r}"
-            )
-        if not target.model:
-            raise ValueError(f"a deployment of vendor {target.vendor!r} names no model")
-        return url
+        if not self.target.model:
+            raise ValueError(f"a deployment of vendor {self.target.vendor!r} names no model")
+        return address_of(self.target, usual)
 
     def _read_thinking(self) -> str | None:
         options = self.target.options

@@ -14,7 +14,7 @@ from ....canon import Completion, Fault, JsonOutput, Request
 from ....wire.sse import MAX_EVENT_BYTES
 from ...base import Answer, Built, Decoder, Dialect, Target, Unsupported
 from ...by_call import asked_by_call
-from ...door import Door
+from ...door import Door, address_of
 from . import FORMAT, faults, reply, request, stream
 from .structured import has_structured_outputs
 from .thinking import Way
@@ -106,12 +106,7 @@ class MessagesDialect(Dialect):
 
     def _base_url(self, usual: str) -> str:
         """The target's address. `usual`: what to write instead of one that is none."""
-        url = self.target.base_url.rstrip("/")
-        if not url.startswith(("https://", "http://")) or "?" in url or "#" in url:
-            raise ValueError(
-                f"base_url {self.target.base_url!r} of vendor {self.target.vendor!r} is no address; use {usual!r}"
-            )
-        return url
+        return address_of(self.target, usual)
 
     def _read_options(self, target: Target) -> Options:
         where = f"options of the dialect {self.name!r}: "
